@@ -1,0 +1,1 @@
+//! The only outbound sockets, and the one room for secrets.

@@ -1,0 +1,422 @@
+//! The manifest of a module: what it asks for. Authors write TOML (the `registry` crate reads it and says which line is
+//! wrong); a packed module carries this structure as canonical JSON.
+//!
+//! Everything here is data. What a manifest means is decided in [`crate::operation`], [`crate::grant`] and
+//! [`crate::plan`].
+
+use crate::id::{OperationId, Slot, StepId};
+use crate::rule::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The one schema version there is.
+pub const MANIFEST_SCHEMA: u32 = 1;
+
+/// What a module asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of this structure: [`MANIFEST_SCHEMA`].
+    pub schema: u32,
+    /// Who the module is.
+    pub module: ModuleInfo,
+    /// What a tenant fills in, by field name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, ConfigField>,
+    /// Ways to fill the credential slots. Several methods of one slot are alternatives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<CredentialMethod>,
+    /// Every request shape the module may use.
+    pub operations: Vec<Operation>,
+    /// The work, in pieces.
+    pub steps: Vec<Step>,
+    /// Places in replies that hold secrets; the host blanks them before the guest sees the body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scrub: Vec<ScrubRule>,
+    /// How fast the provider may be asked.
+    #[serde(default)]
+    pub rate: Rate,
+}
+
+/// Who a module is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModuleInfo {
+    /// The module's name, as in `publisher/name@version`.
+    pub name: crate::id::Name,
+    /// Semantic version.
+    pub version: String,
+    /// The provider's name, for people.
+    pub provider: String,
+    /// One sentence, for people.
+    pub description: String,
+}
+
+/// One field of the configuration. With `derive`, the value is computed and a tenant can't set it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ConfigField {
+    /// For forms and prompts.
+    #[serde(default)]
+    pub label: String,
+    /// More words for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What a value may look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// The value when the tenant gives none. A field without default must be filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// The value follows from another field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derive: Option<Derive>,
+}
+
+/// A configuration value that follows from another: the first case whose pattern matches gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Derive {
+    /// The field that is looked at.
+    pub from: String,
+    /// Pattern and value, in order.
+    pub cases: Vec<(Rule, String)>,
+}
+
+/// One way to fill a credential slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CredentialMethod {
+    /// The slot.
+    pub slot: Slot,
+    /// The name of this way, when a slot has several: `token`, `app`.
+    pub method: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What the host does with the secret.
+    #[serde(flatten)]
+    pub kind: CredentialKind,
+}
+
+/// What the host does with a secret. Kinds are protocols, not vendors. `{name}` in a template is a field of the stored
+/// secret; [`CredentialKind::fields`] lists the fields that a kind needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// A header with the secret in it, such as `Authorization: SSWS {token}`.
+    Header {
+        /// The header's name.
+        header: String,
+        /// The header's value, with `{token}`.
+        format: String,
+    },
+    /// `Authorization: Basic` (RFC 7617) with `username` and `password`.
+    Basic,
+    /// `Authorization: Bearer {token}` (RFC 6750).
+    Bearer,
+    /// OAuth 2.0 client credentials grant (RFC 6749, 4.4): `client_id` and `client_secret` buy an access token, which
+    /// goes out as a bearer token.
+    #[serde(rename = "oauth2-client-credentials")]
+    Oauth2ClientCredentials {
+        /// The token endpoint, a URL template with `{config.x}`.
+        token_url: String,
+        /// Space-separated scopes to ask for.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        scope: String,
+    },
+    /// OAuth 2.0 refresh token grant (RFC 6749, 6): `client_id`, `client_secret` and `refresh_token`.
+    #[serde(rename = "oauth2-refresh-token")]
+    Oauth2RefreshToken {
+        /// The token endpoint, a URL template with `{config.x}`.
+        token_url: String,
+    },
+    /// A JWT (RFC 7519, RS256) signed with `private_key` and issued by `issuer` is exchanged for an access token by one
+    /// POST with the JWT as bearer token and an empty body.
+    JwtExchange {
+        /// Where the exchange happens, a URL template with `{config.x}` and `{field}` of the secret (digits and
+        /// letters only).
+        token_url: String,
+        /// Which fields of the secret the template uses, besides `issuer` and `private_key`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        url_fields: Vec<String>,
+        /// JSON pointer (RFC 6901) to the token in the answer.
+        token: String,
+        /// JSON pointer to the RFC 3339 time at which it expires.
+        expires_at: String,
+    },
+}
+
+impl CredentialKind {
+    /// The fields of the secret that a tenant has to give, and whether each is many lines long.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&str, bool)> {
+        match self {
+            Self::Header { .. } | Self::Bearer => vec![("token", false)],
+            Self::Basic => vec![("username", false), ("password", false)],
+            Self::Oauth2ClientCredentials { .. } => vec![("client_id", false), ("client_secret", false)],
+            Self::Oauth2RefreshToken { .. } => {
+                vec![("client_id", false), ("client_secret", false), ("refresh_token", false)]
+            }
+            Self::JwtExchange { url_fields, .. } => {
+                let mut fields = vec![("issuer", false)];
+                fields.extend(url_fields.iter().map(|f| (f.as_str(), false)));
+                fields.push(("private_key", true));
+                fields
+            }
+        }
+    }
+}
+
+/// The methods a template may use. Whether a POST is a read is proved in `registry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST: a GraphQL query, or a search by POST that a reviewer accepted by name.
+    Post,
+}
+
+impl Method {
+    /// The method as it goes over the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// One named, read-only request shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Operation {
+    /// The name by which the guest, the grant, the review and the log call it.
+    pub id: OperationId,
+    /// `METHOD https://host/path`, with `{argument}` and `{config.field}`.
+    pub request: String,
+    /// Rules of the arguments in the path and the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub path: BTreeMap<String, Argument>,
+    /// Rules of the query parameters; those with a fixed value are always sent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, Argument>,
+    /// Fixed request headers, such as `accept`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body of a POST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
+    /// The credential slot that signs it; none means that the request goes out without a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Slot>,
+    /// How the provider pages.
+    #[serde(default, skip_serializing_if = "Pages::is_none")]
+    pub pages: Pages,
+    /// Statuses that mean "there is none here". Every other 4xx or 5xx is a fault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_on: Vec<u16>,
+    /// Response headers that the guest may see, lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<String>,
+    /// Why this POST is a read. Shown to the reviewer by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_by_post: Option<String>,
+    /// What the provider's administrator has to grant, for documents and messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+}
+
+/// One argument: its rule, and how it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Argument {
+    /// What a value may look like.
+    pub rule: Rule,
+    /// The guest must give it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// It may be given more than once (`?a=1&a=2`, or a JSON list).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub list: bool,
+}
+
+/// The body of a POST. Fixed fields are out of the guest's reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Body {
+    /// `application/x-www-form-urlencoded`.
+    Form {
+        /// The fields.
+        arguments: BTreeMap<String, Argument>,
+    },
+    /// A flat JSON object.
+    Json {
+        /// The fields.
+        arguments: BTreeMap<String, Argument>,
+    },
+    /// `{"query": document, "variables": {…}}`, as GraphQL over HTTP has it. The document is fixed and is proved to be
+    /// exactly one query.
+    Graphql {
+        /// The document.
+        document: String,
+        /// The variables a guest may set.
+        variables: BTreeMap<String, Argument>,
+    },
+}
+
+/// How a provider pages. The host finds the next page itself, so that a list is complete only when the provider says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Pages {
+    /// One response is the whole answer.
+    #[default]
+    None,
+    /// `Link: <…>; rel="next"` (RFC 8288). The link must be the same operation: same origin, same path, and only
+    /// declared query parameters.
+    Link,
+    /// A cursor in the JSON body goes into an argument of the next request.
+    Cursor {
+        /// JSON pointer to the cursor. Absent, null or empty means that this was the last page.
+        cursor: String,
+        /// JSON pointer to a boolean that must be true for there to be a next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<String>,
+        /// The argument that takes the cursor.
+        argument: String,
+    },
+}
+
+impl Pages {
+    /// There is no paging.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// One piece of the work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Step {
+    /// Its id.
+    pub id: StepId,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// The operations it may call. Others are denied, even if another step may call them.
+    pub uses: Vec<OperationId>,
+    /// Steps that must have ended before this one starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<StepId>,
+    /// The guest's `partitions` says which partitions there are; the step runs once for each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partitioned: bool,
+    /// What it reads back of earlier steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<Read>,
+    /// The entity types it emits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<EntityDecl>,
+    /// The relationship types it emits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relationships: Vec<RelationshipDecl>,
+}
+
+/// What a step reads back of what earlier steps emitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Read {
+    /// The entity type.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The properties it gets to see.
+    pub properties: Vec<String>,
+}
+
+/// An entity type that a step emits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EntityDecl {
+    /// The type, such as `github_user`.
+    #[serde(rename = "type")]
+    pub entity_type: String,
+    /// The classes, such as `["User"]`. Every entity of the type has exactly these.
+    pub class: Vec<String>,
+}
+
+/// A relationship type that a step emits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RelationshipDecl {
+    /// The entity type it comes from.
+    pub from: String,
+    /// The verb, upper case: `HAS`, `OWNS`, `ALLOWS`.
+    pub verb: String,
+    /// The entity type it goes to.
+    pub to: String,
+}
+
+impl RelationshipDecl {
+    /// The relationship's type: `from_verb_to` in lower case, such as `github_account_owns_github_repo`.
+    #[must_use]
+    pub fn relationship_type(&self) -> String {
+        format!("{}_{}_{}", self.from, self.verb.to_ascii_lowercase(), self.to)
+    }
+}
+
+/// A place in replies that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScrubRule {
+    /// The operations whose replies hold it.
+    pub operations: Vec<OperationId>,
+    /// A path into the JSON body, with `*` for any list index or key: `/*/config/secret`.
+    pub path: String,
+}
+
+/// How fast a provider may be asked. The provider's own headers come on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Rate {
+    /// Requests under way at once, for one instance.
+    pub concurrent: u32,
+    /// Requests a second, for one instance. None: only the provider's headers limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        // Eight at once keeps a provider busy over one HTTP/2 connection and is below every secondary limit we know.
+        Self { concurrent: 8, per_second: None }
+    }
+}
+
+impl Manifest {
+    /// Finds an operation.
+    #[must_use]
+    pub fn operation(&self, id: &str) -> Option<&Operation> {
+        self.operations.iter().find(|o| o.id.as_str() == id)
+    }
+
+    /// Finds a step.
+    #[must_use]
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps.iter().find(|s| s.id.as_str() == id)
+    }
+
+    /// The manifest as it is packed: JSON without spaces, maps sorted by key, fields in the order of this file. The same
+    /// manifest gives the same bytes.
+    ///
+    /// # Errors
+    /// Never for a manifest that was read by `registry`; JSON can't express a map key that is no string.
+    pub fn to_canonical_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+}

@@ -1,0 +1,1 @@
+//! The only SQL: tenants, runs, the graph.

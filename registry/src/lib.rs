@@ -1,0 +1,1 @@
+//! Manifests, packing, admission and inspection of modules.
