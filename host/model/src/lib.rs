@@ -7,6 +7,7 @@ pub mod context;
 pub mod grant;
 pub mod id;
 pub mod manifest;
+pub mod object;
 pub mod operation;
 pub mod rule;
 pub mod run;
