@@ -1,0 +1,1 @@
+//! Credential kinds: what becomes of a secret on its way out.
