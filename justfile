@@ -1,0 +1,68 @@
+# Every command a person or CI runs. `./just RECIPE` makes sure of what the recipes need first.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Build output. Set CARGO_TARGET_DIR to keep it outside the checkout.
+target := env('CARGO_TARGET_DIR', justfile_directory() / 'target')
+guests_target := target / 'guests'
+export CARGO_TARGET_DIR := target
+export PATH := env('HOME') / '.cargo/bin' + ':' + env('PATH')
+
+# List the recipes.
+default:
+    @just --list
+
+# Build the host programs (debug profile; dependencies are optimised).
+build:
+    # One call each, so that the sandbox is built without the compiler that porthole-compile has.
+    cargo build --quiet -p porthole -p porthole-sandbox --bin porthole --bin porthole-sandbox
+    cargo build --quiet -p porthole-sandbox --features compile --bin porthole-compile
+    cargo build --quiet -p porthole-tests --bins
+
+# Build the guests: core WebAssembly that `porthole module pack` makes components of.
+guests:
+    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo build --quiet --release --target wasm32-unknown-unknown \
+        -p porthole-github -p porthole-hostile
+
+# The whole main job on this machine: no account, no network, a private Postgres, a fake GitHub.
+demo: build guests
+    scripts/demo.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}}
+
+# Everything that has to hold: formatting, lints, guests' unit tests, the host's tests.
+test: fmt-check build guests lint octokit test-guests test-host
+
+# The host's tests.
+test-host *args:
+    PORTHOLE_TEST_GUESTS={{guests_target / 'wasm32-unknown-unknown/release'}} \
+        cargo test --quiet --workspace {{args}}
+
+# The guests' unit tests, natively.
+test-guests:
+    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo test --quiet -p porthole-sdk -p porthole-github
+
+# Recorded API replies for the tests (npm, outside the checkout); without npm those tests say that they skip.
+octokit:
+    scripts/octokit-fixtures.sh "${XDG_CACHE_HOME:-$HOME/.cache}/porthole/octokit" || echo "octokit fixtures: skipped"
+
+# Format everything.
+fmt:
+    cargo fmt --all
+    cd guests && cargo fmt --all
+
+# Is everything formatted?
+fmt-check:
+    cargo fmt --all --check
+    cd guests && cargo fmt --all --check
+
+# Lints, warnings are errors.
+lint:
+    cargo clippy --quiet --workspace --all-targets -- -D warnings
+    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo clippy --quiet -p porthole-sdk -p porthole-github -- -D warnings
+
+# Licences, sources and bans of all dependencies (needs cargo-deny).
+deny:
+    cargo deny check licenses bans sources
+
+# One large organisation through the whole path; prints wall time and memory peaks.
+load repos='20000' members='5000' teams='500': build guests
+    scripts/load.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{repos}} {{members}} {{teams}}
