@@ -1,13 +1,25 @@
 //! Nouns and pure decisions of Porthole: no I/O, no async, no clock.
 //!
 //! Start reading at [`manifest`] (what a module asks for), [`operation`] (from a template and arguments to a request)
-//! and [`grant`] (who may do what).
+//! and [`grant`] (who may do what). What comes back from outside is judged in [`parse`] (what a guest emits), [`page`]
+//! (where a list goes on) and [`slice`] (whether everything was seen).
 
+pub mod brake;
 pub mod context;
 pub mod grant;
 pub mod id;
+pub mod json;
+mod link;
 pub mod manifest;
+pub mod number;
 pub mod object;
 pub mod operation;
+pub mod page;
+pub mod parse;
+pub mod plan;
+mod pointer;
+pub mod reason;
 pub mod rule;
 pub mod run;
+pub mod slice;
+mod text;
