@@ -5,9 +5,13 @@ use crate::id::{Name, OperationId, StepId};
 use crate::manifest::Manifest;
 use crate::operation::{Arguments, CompiledOperation, Config, PreparedRequest, TemplateError};
 use crate::rule::Rule;
+use crate::text::{shell_word, shown_bytes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+
+/// How much of a guest's word for an operation is kept in a denial, in bytes: an operation id has at most as many.
+const MAX_OPERATION_BYTES: usize = 128;
 
 /// What a tenant lets an instance do: never more than the manifest requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +19,8 @@ use std::fmt;
 pub struct Grant {
     /// The operations that are allowed. A new version's new operations are not in it until someone adds them.
     pub operations: BTreeSet<OperationId>,
-    /// Values that arguments are limited to, by argument name, for every operation that has such an argument. A value
-    /// must keep one of the rules.
+    /// Values that arguments are limited to, by argument name, for every operation that has such an argument. It must be
+    /// given, and each value must keep one of the rules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Vec<Rule>>,
     /// Steps that are switched off.
@@ -146,7 +150,7 @@ impl Policy {
     pub fn decide(&self, step: &StepId, operation: &str, arguments: &Arguments) -> Result<PreparedRequest, Denial> {
         let deny = |layer, reason: String, remedy: String| Denial {
             layer,
-            operation: operation.chars().take(128).collect(),
+            operation: shown_bytes(operation, MAX_OPERATION_BYTES),
             reason,
             remedy,
         };
@@ -172,12 +176,14 @@ impl Policy {
                 format!("porthole grant set {instance} --allow {operation}"),
             ));
         }
-        if let Some((name, value)) = outside(&self.grant.limits, arguments) {
-            return Err(deny(
-                Layer::Granted,
-                format!("the grant limits argument `{name}` and {value:?} is outside"),
-                format!("porthole grant set {instance} --limit '{name}=={value}'"),
-            ));
+        if let Some(Outside { name, value }) = outside(&self.grant.limits, compiled, arguments) {
+            let remedy = match value {
+                Some(value) => {
+                    format!("porthole grant set {instance} --limit {}", shell_word(&format!("{name}=={value}")))
+                }
+                None => format!("the module gives `{name}`, or the grant of `{instance}` no longer limits it"),
+            };
+            return Err(deny(Layer::Granted, outside_reason("the grant", name, value), remedy));
         }
         if self.ceiling.deny.contains(operation) {
             return Err(deny(
@@ -186,23 +192,58 @@ impl Policy {
                 format!("the operator removes `{operation}` from [ceiling] deny in porthole.toml"),
             ));
         }
-        if let Some((name, value)) = outside(&self.ceiling.limits, arguments) {
-            return Err(deny(
-                Layer::Ceiling,
-                format!("the operator's ceiling limits argument `{name}` and {value:?} is outside"),
-                format!("the operator adds \"={value}\" to [ceiling.limits] {name} in porthole.toml"),
-            ));
+        if let Some(Outside { name, value }) = outside(&self.ceiling.limits, compiled, arguments) {
+            let remedy = match value {
+                Some(value) => {
+                    let rule = format!("={value}");
+                    format!("the operator adds {rule:?} to [ceiling.limits] {name} in porthole.toml")
+                }
+                None => format!("the module gives `{name}`, or the operator removes it from [ceiling.limits]"),
+            };
+            return Err(deny(Layer::Ceiling, outside_reason("the operator's ceiling", name, value), remedy));
         }
         Ok(request)
     }
 }
 
-/// The first argument that a limit speaks of and none of its rules allows.
-fn outside<'a>(limits: &BTreeMap<String, Vec<Rule>>, arguments: &'a Arguments) -> Option<(&'a str, &'a str)> {
-    arguments
-        .iter()
-        .find(|(name, value)| limits.get(name).is_some_and(|rules| !rules.iter().any(|r| r.allows(value))))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+/// An argument that breaks a limit.
+struct Outside<'a> {
+    name: &'a str,
+    /// None when it wasn't given.
+    value: Option<&'a str>,
+}
+
+/// The first argument that a limit speaks of and none of its rules allows. What the manifest fixes is sent as well and
+/// counts like a given value. An argument that is left out breaks the limit too: the provider would take its default,
+/// which for `visibility` or `owner` is "all of them".
+fn outside<'a>(
+    limits: &'a BTreeMap<String, Vec<Rule>>,
+    compiled: &'a CompiledOperation,
+    arguments: &'a Arguments,
+) -> Option<Outside<'a>> {
+    for (name, rules) in limits {
+        let Some(argument) = compiled.argument(name) else { continue };
+        let allowed = |value: &str| rules.iter().any(|rule| rule.allows(value));
+        let mut given = arguments.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).peekable();
+        let fixed = match &argument.rule {
+            Rule::Fixed(value) => Some(value.as_str()),
+            _ => None,
+        };
+        if given.peek().is_none() && fixed.is_none() {
+            return Some(Outside { name, value: None });
+        }
+        if let Some(value) = fixed.into_iter().chain(given).find(|value| !allowed(value)) {
+            return Some(Outside { name, value: Some(value) });
+        }
+    }
+    None
+}
+
+fn outside_reason(owner: &str, name: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) => format!("{owner} limits argument `{name}` and {value:?} is outside"),
+        None => format!("{owner} limits argument `{name}` and it was not given"),
+    }
 }
 
 #[cfg(test)]

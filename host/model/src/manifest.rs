@@ -277,8 +277,8 @@ pub enum Pages {
     /// One response is the whole answer.
     #[default]
     None,
-    /// `Link: <…>; rel="next"` (RFC 8288). The link must be the same operation: same origin, same path, and only
-    /// declared query parameters.
+    /// `Link: <…>; rel="next"` (RFC 8288). The link must be of the same origin and hold declared query parameters only.
+    /// The next request is the same operation with those; the link's path is not used.
     Link,
     /// A cursor in the JSON body goes into an argument of the next request.
     Cursor {

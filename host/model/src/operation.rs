@@ -4,10 +4,11 @@
 use crate::id::{OperationId, Slot};
 use crate::manifest::{Argument, Body, Method, Operation};
 use crate::rule::Rule;
+use crate::text::shown;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use url::Url;
+use url::{Position, Url};
 
 /// Values one argument may be given with `list = true`. Providers that take lists cap them at 100 or fewer.
 pub const MAX_LIST_VALUES: usize = 100;
@@ -89,8 +90,11 @@ pub enum ArgumentError {
         value: String,
     },
     /// A path argument that could climb out of its segment.
-    #[error("argument `{0}` can't stand in a path: empty, `.`, `..`, or hiding one of them")]
+    #[error("argument `{0}` can't stand in a path: empty, `.`, `..`, a slash its rule doesn't name, or hiding one of them")]
     Path(String),
+    /// A host argument with a character that could make it another host.
+    #[error("argument `{0}` can't stand in a host name: letters, digits and hyphens only")]
+    Host(String),
     /// The finished URL is too long.
     #[error("the URL has {0} bytes, at most {MAX_URL_BYTES} are sent")]
     TooLong(usize),
@@ -272,7 +276,8 @@ impl CompiledOperation {
     /// When an argument is undeclared, missing, repeated or outside its rule, or when the URL would be too long.
     pub fn prepare(&self, arguments: &Arguments, config: &Config) -> Result<PreparedRequest, ArgumentError> {
         let given = self.check(arguments)?;
-        let mut url = format!("https://{}", self.host(&given, config)?);
+        let host = self.host(&given, config)?;
+        let mut url = format!("https://{host}");
         let path = self.path(&given, config)?;
         url.push_str(&path);
         let mut separator = '?';
@@ -289,7 +294,10 @@ impl CompiledOperation {
         }
         let parsed = Url::parse(&url).map_err(|_| ArgumentError::Url)?;
         // The parser normalises (dots, backslashes, IDNA). What it changed was not what we meant.
-        if parsed.as_str() != url || parsed.path() != path || !parsed.username().is_empty() {
+        // A configured host such as `:x@elsewhere` parses to other parts without being changed, so the parts are compared.
+        let authority = &parsed[Position::BeforeUsername..Position::AfterPort];
+        let has_user = !parsed.username().is_empty() || parsed.password().is_some();
+        if parsed.as_str() != url || parsed.path() != path || authority != host || has_user {
             return Err(ArgumentError::Url);
         }
         let (body, content_type) = self.body(&given);
@@ -310,12 +318,12 @@ impl CompiledOperation {
     fn check<'a>(&self, arguments: &'a Arguments) -> Result<BTreeMap<&'a str, Vec<&'a str>>, ArgumentError> {
         let mut given: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, value) in arguments {
-            let argument = self.argument(name).ok_or_else(|| ArgumentError::Undeclared(cut(name)))?;
+            let argument = self.argument(name).ok_or_else(|| ArgumentError::Undeclared(shown(name)))?;
             if !argument.rule.allows(value) {
                 return Err(ArgumentError::Rule {
                     name: name.clone(),
                     rule: argument.rule.to_string(),
-                    value: cut(value),
+                    value: shown(value),
                 });
             }
             let values = given.entry(name).or_default();
@@ -347,9 +355,10 @@ impl CompiledOperation {
                 Part::Config(field) => config.values.get(field).ok_or(ArgumentError::Url)?,
                 Part::Argument(name) => {
                     let value = one(name, self.declared.path.get(name), given)?;
-                    // The manifest's check lets no dot into the pattern; this holds even if that check were wrong.
-                    if value.contains(['.', ':', '@', '/', '\\', '%']) {
-                        return Err(ArgumentError::Path(name.clone()));
+                    // The manifest's check lets no dot into the pattern; this holds even if that check were wrong, and
+                    // leaves nothing for IDNA to make a dot of (`。`, `．`).
+                    if !value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+                        return Err(ArgumentError::Host(name.clone()));
                     }
                     value
                 }
@@ -369,12 +378,14 @@ impl CompiledOperation {
                     if config.derived.contains(field) {
                         path.push_str(value);
                     } else {
-                        path.extend(utf8_percent_encode(in_path(field, value)?, COMPONENT));
+                        path.extend(utf8_percent_encode(in_path(field, value, None)?, COMPONENT));
                     }
                 }
                 Part::Argument(name) => {
-                    let value = one(name, self.declared.path.get(name), given)?;
-                    path.extend(utf8_percent_encode(in_path(name, value)?, COMPONENT));
+                    let argument = self.declared.path.get(name);
+                    let value = one(name, argument, given)?;
+                    let rule = argument.map(|a| &a.rule);
+                    path.extend(utf8_percent_encode(in_path(name, value, rule)?, COMPONENT));
                 }
             }
         }
@@ -407,18 +418,17 @@ impl CompiledOperation {
     }
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
-}
-
 /// The one value of a path argument: given, or fixed by its rule.
 fn one<'a>(
     name: &str,
     argument: Option<&'a Argument>,
     given: &BTreeMap<&str, Vec<&'a str>>,
 ) -> Result<&'a str, ArgumentError> {
-    if let Some([value, ..]) = given.get(name).map(Vec::as_slice) {
-        return Ok(value);
+    match given.get(name).map(Vec::as_slice) {
+        Some([value]) => return Ok(value),
+        // A path has one place for it, even if the manifest calls it a list.
+        Some([_, ..]) => return Err(ArgumentError::Repeated(name.to_owned())),
+        Some([]) | None => {}
     }
     match argument.map(|a| &a.rule) {
         Some(Rule::Fixed(value)) => Ok(value),
@@ -435,21 +445,47 @@ fn values<'a>(name: &str, argument: &'a Argument, given: &BTreeMap<&str, Vec<&'a
     }
 }
 
-/// A value that stays inside its path segment, however often a server decodes it.
-fn in_path<'a>(name: &str, value: &'a str) -> Result<&'a str, ArgumentError> {
-    let climbs = |text: &str| text.split(['/', '\\']).any(|s| matches!(s, "" | "." | ".."));
-    let mut text = value.to_owned();
+/// A value that stays inside its path segment, however often a server decodes it. A slash is let through as `%2F` only
+/// where a pattern or a fixed value names it, as for GitLab's `group%2Fproject`: servers that decode before they route
+/// would take `x%2Fmembers` for another path. A slash that is hidden behind an encoding of its own is never meant well.
+fn in_path<'a>(name: &str, value: &'a str, rule: Option<&Rule>) -> Result<&'a str, ArgumentError> {
+    let refuse = || ArgumentError::Path(name.to_owned());
+    let may_have_slash = matches!(rule, Some(Rule::Pattern(_) | Rule::Fixed(_)));
+    let mut text = fold(value);
+    if !may_have_slash && text.contains('/') {
+        return Err(refuse());
+    }
+    let slashes = text.matches('/').count();
     // Each decoding makes the text shorter, so this ends.
     loop {
-        if climbs(&text) {
-            return Err(ArgumentError::Path(name.to_owned()));
+        let climbs = text.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+        if climbs || text.matches('/').count() != slashes {
+            return Err(refuse());
         }
-        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        // Bytes that are no text (`%c0%ae`) are how old servers were taught to see a dot.
+        let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| refuse())?;
+        let decoded = fold(&decoded);
         if decoded == text {
             return Ok(value);
         }
         text = decoded;
     }
+}
+
+/// Slashes and dots as a careless server may see them: backslashes, and the wide forms that normalising turns into plain
+/// ones.
+fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '\u{ff0f}' | '\u{ff3c}' | '\u{2044}' | '\u{2215}' | '\u{29f5}' => folded.push('/'),
+            '\u{ff0e}' | '\u{2024}' | '\u{3002}' | '\u{ff61}' => folded.push('.'),
+            '\u{2025}' => folded.push_str(".."),
+            '\u{ff05}' => folded.push('%'),
+            c => folded.push(c),
+        }
+    }
+    folded
 }
 
 fn json_object(arguments: &BTreeMap<String, Argument>, given: &BTreeMap<&str, Vec<&str>>) -> serde_json::Value {
@@ -461,7 +497,8 @@ fn json_object(arguments: &BTreeMap<String, Argument>, given: &BTreeMap<&str, Ve
     let mut object = serde_json::Map::new();
     for (name, argument) in arguments {
         let mut values: Vec<_> = values(name, argument, given).into_iter().map(|v| typed(&argument.rule, v)).collect();
-        if argument.list {
+        // A list that wasn't given stays away: an empty one would be a filter that matches nothing.
+        if argument.list && !values.is_empty() {
             object.insert(name.clone(), values.into());
         } else if let Some(value) = values.pop() {
             object.insert(name.clone(), value);
