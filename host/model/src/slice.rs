@@ -120,6 +120,13 @@ impl SliceLedger {
         self.unidentified += 1;
     }
 
+    /// Adds what a whole task emitted: good objects, bad ones, and those of the bad ones that nobody can identify.
+    pub fn emitted(&mut self, accepted: u64, rejected: u64, unidentified: u64) {
+        self.accepted += accepted;
+        self.rejected += rejected;
+        self.unidentified += unidentified;
+    }
+
     /// The run was cancelled while this slice was collected.
     pub fn cancelled(&mut self) {
         self.cancelled = true;
