@@ -1,1 +1,130 @@
-//! Removes secrets from replies.
+//! Secrets that providers put into replies: blanked before the guest sees the body, whatever the guest does.
+//!
+//! Two kinds of rules. The manifest names places in the replies of its operations; and the host knows the names under
+//! which providers hand out secrets in any reply ([`keys::KEYS`]). Only JSON is looked into, and a body without any of the
+//! names isn't even parsed. What isn't blanked stays as it is, byte for byte.
+
+mod keys;
+mod walk;
+
+use aho_corasick::AhoCorasick;
+use porthole_model::id::OperationId;
+use porthole_model::manifest::ScrubRule;
+use std::collections::HashMap;
+use walk::{Place, Walk};
+
+/// What a blanked value is replaced with: a JSON string, so that the body stays JSON.
+const SCRUBBED: &[u8] = br#""[scrubbed]""#;
+
+/// What is blanked in the replies of one module's operations.
+#[derive(Debug)]
+pub struct ScrubRules {
+    paths: HashMap<OperationId, Vec<Path>>,
+    /// The names of the host's rules, in each of their spellings. None when it can't be built: then every body is parsed.
+    names: Option<AhoCorasick>,
+}
+
+/// A path of a rule, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Path {
+    segments: Vec<Segment>,
+    /// A piece of text that a body has to have for the path to match; what saves parsing the others.
+    needs: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Any,
+    Named(String),
+}
+
+impl ScrubRules {
+    /// The rules of a manifest, and the host's.
+    #[must_use]
+    pub fn new(rules: &[ScrubRule]) -> Self {
+        let mut paths: HashMap<OperationId, Vec<Path>> = HashMap::new();
+        for rule in rules {
+            for operation in &rule.operations {
+                paths.entry(operation.clone()).or_default().push(Path::parse(&rule.path));
+            }
+        }
+        let names = AhoCorasick::builder().ascii_case_insensitive(true).build(keys::spellings()).ok();
+        Self { paths, names }
+    }
+
+    /// Blanks what the rules name in a reply of this operation, and counts it. A body that isn't JSON is handed back as
+    /// it came.
+    #[must_use]
+    pub fn apply(&self, operation: &OperationId, body: Vec<u8>) -> (Vec<u8>, u32) {
+        let paths: Vec<&Path> =
+            self.paths.get(operation).into_iter().flatten().filter(|path| path.may_match(&body)).collect();
+        let has_names = self.names.as_ref().is_none_or(|names| names.is_match(&body));
+        if paths.is_empty() && !has_names {
+            return (body, 0);
+        }
+        let is_blanked = |place: &Place<'_>| {
+            place.holds_something()
+                && (paths.iter().any(|path| path.matches(place))
+                    || (has_names && place.is_string() && place.key().is_some_and(keys::is_secret)))
+        };
+        let Some(blanked) = Walk::new(&body).and_then(|walk| walk.find(is_blanked)) else {
+            return (body, 0);
+        };
+        if blanked.is_empty() {
+            return (body, 0);
+        }
+        let mut clean = Vec::with_capacity(body.len());
+        let mut done = 0;
+        for value in &blanked {
+            clean.extend_from_slice(body.get(done..value.start).unwrap_or_default());
+            clean.extend_from_slice(SCRUBBED);
+            done = value.end;
+        }
+        clean.extend_from_slice(body.get(done..).unwrap_or_default());
+        (clean, u32::try_from(blanked.len()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Path {
+    /// Takes a path apart. One without its leading `/` is read as if it had one: a slip of an author must not let a
+    /// secret through.
+    fn parse(text: &str) -> Self {
+        let inner = text.strip_prefix('/').unwrap_or(text);
+        let segments: Vec<Segment> = if text.is_empty() {
+            Vec::new()
+        } else {
+            inner
+                .split('/')
+                .map(|segment| match segment {
+                    "*" => Segment::Any,
+                    name => Segment::Named(name.replace("~1", "/").replace("~0", "~")),
+                })
+                .collect()
+        };
+        // A number may be a place in a list, and a name with other characters may be spelled with escapes.
+        let plain = |name: &str| {
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+                && name.bytes().any(|b| !b.is_ascii_digit())
+        };
+        let needs = segments.iter().rev().find_map(|segment| match segment {
+            Segment::Named(name) if plain(name) => Some(name.clone()),
+            _ => None,
+        });
+        Self { segments, needs }
+    }
+
+    fn may_match(&self, body: &[u8]) -> bool {
+        self.needs.as_ref().is_none_or(|name| memchr::memmem::find(body, name.as_bytes()).is_some())
+    }
+
+    fn matches(&self, place: &Place<'_>) -> bool {
+        place.depth() == self.segments.len()
+            && self.segments.iter().enumerate().rev().all(|(at, segment)| match segment {
+                Segment::Any => true,
+                Segment::Named(name) => place.is_named(at, name),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

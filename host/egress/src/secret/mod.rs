@@ -1,1 +1,30 @@
-//! Secrets at rest and in memory.
+//! The one room for secrets: how a plaintext comes in, how it is kept, and who may open it.
+//!
+//! There is no `reveal`. A plaintext enters as a [`SecretText`], is checked as [`SecretFields`] and leaves as a
+//! [`Sealed`], which is ciphertext. Opening is private to this crate and happens for a request that is about to be sent.
+//! Types that hold a plaintext print `[redacted]`, can't be cloned or serialised, and are wiped when dropped.
+//!
+//! What is out of reach: `ring` keeps expanded AES and RSA keys on the stack and the heap without wiping them. They live
+//! for one seal, one open or one signature.
+//!
+//! Start reading at [`Vault`].
+
+mod aead;
+mod error;
+mod fields;
+mod input;
+pub(crate) mod json;
+mod key;
+mod key_file;
+pub(crate) mod rsa;
+mod text;
+mod vault;
+
+pub(crate) use error::cut;
+pub use error::SecretError;
+pub(crate) use fields::OpenSecret;
+pub use fields::{MAX_FIELD_BYTES, MAX_FIELDS, SecretFields};
+pub use key::{KeyContext, KeyPort, TenantKey, WrappedKey};
+pub use key_file::KeyFile;
+pub use text::{MAX_INPUT_BYTES, SecretText};
+pub use vault::{Binding, Sealed, Vault};
