@@ -145,10 +145,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Calls back for each element of a list, at the element.
-    pub(crate) fn elements(
-        &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), Reason>,
-    ) -> Result<(), Reason> {
+    pub(crate) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), Reason>) -> Result<(), Reason> {
         if self.peek() != Some(b'[') {
             return Err(self.syntax("a list"));
         }

@@ -24,9 +24,8 @@ pub(crate) fn next_targets(header: &str) -> Option<Vec<&str>> {
         let (params, after) = params(after)?;
         let first = |wanted: &str| params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         // RFC 8288, 3.3: only the first `rel` counts, and it may be a list.
-        let next = first("rel").is_some_and(|(_, rel)| {
-            rel.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next"))
-        });
+        let next = first("rel")
+            .is_some_and(|(_, rel)| rel.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next")));
         if next && first("anchor").is_none() {
             found.push(target);
         }
@@ -116,8 +115,15 @@ mod tests {
     #[test]
     fn what_is_malformed_is_doubt_and_not_the_last_page() {
         let long = format!("<b>; rel=next; title=\"{}\"", "x".repeat(MAX_LINK_BYTES));
-        let bad =
-            ["b; rel=next", "<b; rel=next", "<b>; rel=\"next", "<b> rel=next", "<b>; rel=next <c>", "<a b>; rel=next", &long];
+        let bad = [
+            "b; rel=next",
+            "<b; rel=next",
+            "<b>; rel=\"next",
+            "<b> rel=next",
+            "<b>; rel=next <c>",
+            "<a b>; rel=next",
+            &long,
+        ];
         for header in bad {
             assert_eq!(next_targets(header), None, "{header}");
         }

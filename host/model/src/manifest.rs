@@ -85,7 +85,7 @@ pub struct Derive {
 
 /// One way to fill a credential slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")] // Unknown fields are refused by the flattened kind; here they would be the kind's own.
 pub struct CredentialMethod {
     /// The slot.
     pub slot: Slot,
@@ -102,7 +102,7 @@ pub struct CredentialMethod {
 /// What the host does with a secret. Kinds are protocols, not vendors. `{name}` in a template is a field of the stored
 /// secret; [`CredentialKind::fields`] lists the fields that a kind needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum CredentialKind {
     /// A header with the secret in it, such as `Authorization: SSWS {token}`.
     Header {
@@ -420,3 +420,7 @@ impl Manifest {
         serde_json::to_vec(self)
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -90,7 +90,9 @@ pub enum ArgumentError {
         value: String,
     },
     /// A path argument that could climb out of its segment.
-    #[error("argument `{0}` can't stand in a path: empty, `.`, `..`, a slash its rule doesn't name, or hiding one of them")]
+    #[error(
+        "argument `{0}` can't stand in a path: empty, `.`, `..`, a slash its rule doesn't name, or hiding one of them"
+    )]
     Path(String),
     /// A host argument with a character that could make it another host.
     #[error("argument `{0}` can't stand in a host name: letters, digits and hyphens only")]

@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn finds_scalars_where_serde_json_finds_them() {
-        let body = br#"{"a":{"b":["x",{"c":"y"},null,true,7,-7,1.5]},"a/b":"slash","m~n":"tilde","":"empty","d":1,"d":2}"#;
+        let body =
+            br#"{"a":{"b":["x",{"c":"y"},null,true,7,-7,1.5]},"a/b":"slash","m~n":"tilde","":"empty","d":1,"d":2}"#;
         let text = |t: &str| Found::Text(t.to_owned());
         let cases = [
             ("/a/b/0", text("x")),
