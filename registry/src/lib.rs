@@ -1,1 +1,36 @@
-//! Manifests, packing, admission and inspection of modules.
+//! Modules before they run: reading what an author wrote, checking it, proving that it only reads, packing it, and saying
+//! what a packed module is.
+//!
+//! Everything here is pure: bytes and text in, values and findings out. Start reading at [`admit`] (what a module must be
+//! to get in), then [`check`] (what a manifest must be) and [`readonly`] (why an operation can't write).
+//!
+//! The way of a module:
+//! 1. [`author::read_manifest`]: an author's TOML becomes a manifest, or findings with lines.
+//! 2. [`component::componentize`], [`pack::pack`]: a core module and the manifest become one file, identified by its digest.
+//! 3. [`admit::admit`]: the file is judged from its bytes alone, whoever packed it; again before every run.
+//! 4. [`inspect::inspect`]: the file explained to a person.
+
+pub mod admit;
+pub mod author;
+pub mod check;
+pub mod component;
+pub mod config;
+pub mod datamodel;
+mod error;
+mod finding;
+pub mod inspect;
+pub mod pack;
+pub mod readonly;
+mod text;
+mod wasm;
+
+pub use admit::{Admitted, admit};
+pub use author::read_manifest;
+pub use check::check;
+pub use component::componentize;
+pub use config::{config_schema, resolve_config};
+pub use error::{RegistryError, Result};
+pub use finding::{Finding, Findings, Position, Severity};
+pub use inspect::{Inspection, inspect, render};
+pub use pack::{MAX_MODULE_BYTES, Packed, Unpacked, pack, unpack};
+pub use readonly::Proof;

@@ -1,0 +1,202 @@
+//! Operations: the template compiles, every argument has one place and one rule, nothing reaches around the read-only
+//! proof, and paging can work.
+
+use super::headers::{parameter, request_header, response_header, unknown_slot};
+use super::{MAX_ARGUMENTS, MAX_NAME_BYTES, hosts, operation_ids, readable, repeated, unknown};
+use crate::finding::Finding;
+use crate::text::{deceives, is_json_pointer};
+use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
+use porthole_model::operation::{MAX_URL_BYTES, Template};
+use porthole_model::rule::Rule;
+use std::collections::BTreeSet;
+
+/// Statuses that can never mean "there is none here": not signed in, not allowed, sign in at the proxy, too slow, too
+/// early, too many. Taking one of them for "none" would delete what the credential merely can't see.
+const NEVER_EMPTY: [u16; 6] = [401, 403, 407, 408, 425, 429];
+
+/// Every argument of an operation, with the table it stands in.
+pub(crate) fn arguments(operation: &Operation) -> impl Iterator<Item = (&'static str, &str, &Argument)> {
+    let body = match &operation.body {
+        Some(Body::Form { arguments }) => Some(("form", arguments)),
+        Some(Body::Json { arguments }) => Some(("json", arguments)),
+        Some(Body::Graphql { variables, .. }) => Some(("variables", variables)),
+        None => None,
+    };
+    [("path", &operation.path), ("query", &operation.query)]
+        .into_iter()
+        .chain(body)
+        .flat_map(|(table, arguments)| arguments.iter().map(move |(name, a)| (table, name.as_str(), a)))
+}
+
+pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for id in repeated(operation_ids(manifest)) {
+        findings
+            .push(Finding::error(format!("operation `{id}`"), "exists twice").hint("give each operation its own id"));
+    }
+    let used: BTreeSet<_> = manifest.steps.iter().flat_map(|s| &s.uses).collect();
+    for operation in &manifest.operations {
+        let place = format!("operation `{}`", operation.id);
+        template(manifest, &place, operation, findings);
+        argument_names(&place, operation, findings);
+        for (name, value) in &operation.headers {
+            request_header(&place, name, value, findings);
+        }
+        for name in &operation.response_headers {
+            response_header(&place, name, findings);
+        }
+        for name in repeated(&operation.response_headers) {
+            findings.push(Finding::error(format!("{place}: response-headers"), format!("names `{name}` twice")));
+        }
+        empty_on(&place, operation, findings);
+        pages(&place, operation, findings);
+        auth(manifest, &place, operation, findings);
+        for (key, text) in [("permission", &operation.permission), ("read-by-post", &operation.read_by_post)] {
+            readable(&format!("{place}: {key}"), text.as_deref().unwrap_or_default(), findings);
+        }
+        if !used.contains(&operation.id) {
+            findings.push(
+                Finding::warning(place, "no step uses it").hint("remove it: what isn't asked for isn't reviewed"),
+            );
+        }
+    }
+}
+
+fn template(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let at = format!("{place}: request");
+    let template = match Template::parse(&operation.request) {
+        Ok(template) => template,
+        Err(e) => {
+            findings.push(Finding::error(at, e.to_string()).hint("such as `GET https://api.example.com/users/{id}`"));
+            return;
+        }
+    };
+    if operation.request.len() > MAX_URL_BYTES {
+        findings.push(Finding::error(at.clone(), format!("is longer than the {MAX_URL_BYTES} bytes of a URL")));
+    }
+    let names: BTreeSet<_> = template.arguments().collect();
+    for name in names.iter().filter(|name| !operation.path.contains_key(**name)) {
+        findings.push(
+            Finding::error(at.clone(), format!("`{{{name}}}` has no rule in `path`"))
+                .hint(format!("add path = {{ {name} = '^…$' }}")),
+        );
+    }
+    for name in operation.path.keys().filter(|name| !names.contains(name.as_str())) {
+        findings.push(
+            Finding::error(format!("{place}: path `{name}`"), format!("`{{{name}}}` isn't in the request"))
+                .hint(super::super::text::did_you_mean(name, names.iter().copied().collect::<Vec<_>>())),
+        );
+    }
+    hosts::check(manifest, operation, &template, findings);
+}
+
+fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut count = 0;
+    for (table, name, argument) in arguments(operation) {
+        count += 1;
+        let at = format!("{place}: {table} `{name}`");
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|c| c.is_whitespace() || deceives(c)) {
+            let message = format!("an argument's name has 1 to {MAX_NAME_BYTES} bytes and no spaces");
+            findings.push(Finding::error(at.clone(), message));
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, n)| *n == name) {
+            // A guest names an argument once; which of the two would it be?
+            findings
+                .push(Finding::error(at.clone(), format!("is also in `{other}`")).hint("an argument has one place"));
+        }
+        seen.push((table, name));
+        if table != "path" {
+            parameter(&at, name, findings);
+        }
+        if table == "path" && argument.list {
+            findings.push(Finding::error(at.clone(), "is a list, and a path takes one value"));
+        }
+        if let Rule::Fixed(value) = &argument.rule {
+            if argument.required || argument.list {
+                findings.push(Finding::error(at.clone(), "has a fixed value and is `required` or a `list`"));
+            }
+            if !argument.rule.allows(value) {
+                findings.push(Finding::error(at, "has a fixed value with control characters, or one that is too long"));
+            }
+        }
+    }
+    if count > MAX_ARGUMENTS {
+        findings.push(Finding::error(place, format!("has {count} arguments, at most {MAX_ARGUMENTS} are accepted")));
+    }
+}
+
+fn empty_on(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let at = format!("{place}: empty-on");
+    for status in &operation.empty_on {
+        if NEVER_EMPTY.contains(status) {
+            findings.push(
+                Finding::error(
+                    at.clone(),
+                    format!("{status} is about permission, sign-in or rate and never means \"none\""),
+                )
+                .hint("taken for \"none\", it would delete what the credential can't see"),
+            );
+        } else if !(400..=499).contains(status) {
+            findings.push(
+                Finding::error(at.clone(), format!("{status} is not a 4xx status"))
+                    .hint("a 2xx answer speaks for itself, a 5xx is a fault"),
+            );
+        }
+    }
+    for status in repeated(&operation.empty_on) {
+        findings.push(Finding::error(at.clone(), format!("names {status} twice")));
+    }
+}
+
+fn pages(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let at = format!("{place}: pages");
+    let method = Template::parse(&operation.request).map(|t| t.method);
+    match &operation.pages {
+        Pages::None => {}
+        Pages::Link => {
+            if method.is_ok_and(|m| m != Method::Get) {
+                findings
+                    .push(Finding::error(at, "a link is followed with GET, and this is none").hint("page by cursor"));
+            }
+        }
+        Pages::Cursor { cursor, more, argument } => {
+            if method == Ok(Method::Head) {
+                findings.push(Finding::error(at.clone(), "a HEAD has no body to find a cursor in"));
+            }
+            for (key, pointer) in [("cursor", Some(cursor)), ("more", more.as_ref())] {
+                if let Some(pointer) = pointer.filter(|p| p.is_empty() || !is_json_pointer(p)) {
+                    let message = format!("`{key}` is no JSON pointer: {pointer:?}");
+                    findings.push(Finding::error(at.clone(), message).hint("such as `/data/pageInfo/endCursor`"));
+                }
+            }
+            let found = arguments(operation).find(|(table, name, _)| *table != "path" && name == argument);
+            match found.map(|(_, _, a)| a) {
+                None => {
+                    let known = arguments(operation).filter(|(t, ..)| *t != "path").map(|(_, name, _)| name).collect();
+                    findings.push(unknown(&at, "argument", argument, known));
+                }
+                Some(a) if a.list || matches!(a.rule, Rule::Fixed(_) | Rule::Bool) => findings.push(
+                    Finding::error(at, format!("`{argument}` can't take a cursor: it is fixed, a list or `bool`"))
+                        .hint("give it `text<=512`"),
+                ),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn auth(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let Some(slot) = &operation.auth else { return };
+    let methods: Vec<_> = manifest.credentials.iter().filter(|c| &c.slot == slot).collect();
+    if methods.is_empty() {
+        let known = manifest.credentials.iter().map(|c| c.slot.as_str()).collect();
+        findings.push(unknown_slot(place, slot.as_str(), known));
+    }
+    for method in methods {
+        let porthole_model::manifest::CredentialKind::Header { header, .. } = &method.kind else { continue };
+        if operation.headers.keys().any(|h| h.eq_ignore_ascii_case(header)) {
+            let at = format!("{place}: header `{header}`");
+            findings.push(Finding::error(at, format!("is the header of the credential `{slot}`")));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a module is, for a person who decides about it: one structure for programs, one screen for eyes. Inspecting
+//! doesn't admit; a module that would be refused is shown with the reasons.
+
+mod screen;
+
+use crate::admit::admit;
+use crate::error::Result;
+use crate::finding::Finding;
+use crate::pack::{digest, manifest_of};
+use crate::readonly::{Proof, prove};
+use crate::wasm;
+use porthole_model::id::{ModuleDigest, OperationId, StepId};
+use porthole_model::manifest::{Manifest, ModuleInfo, Pages, Rate};
+use porthole_model::operation::{Part, Template};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use screen::render;
+
+/// What a module is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Inspection {
+    /// Name, version, provider, description.
+    pub module: ModuleInfo,
+    /// Its identity.
+    pub digest: ModuleDigest,
+    /// The size of the file, in bytes.
+    pub size_bytes: usize,
+    /// What the component imports.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// The hosts it can reach, with arguments and configuration fields in braces.
+    pub hosts: BTreeSet<String>,
+    /// Every operation, grouped by why it is a read: the groups that a reviewer has to read closely come first.
+    pub operations: Vec<OperationGroup>,
+    /// What a tenant fills in.
+    pub config: Vec<ConfigLine>,
+    /// The credential slots.
+    pub credentials: Vec<CredentialLine>,
+    /// The steps, in the order of the manifest.
+    pub steps: Vec<StepLine>,
+    /// How fast it asks.
+    pub rate: Rate,
+    /// Why it would be refused, and what someone should look at. Empty for a module in order.
+    pub findings: Vec<Finding>,
+}
+
+/// Operations with the same kind of proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OperationGroup {
+    /// The kind of proof, or `not proved`.
+    pub proof: String,
+    /// The operations.
+    pub operations: Vec<OperationLine>,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OperationLine {
+    /// Its id.
+    pub id: OperationId,
+    /// `METHOD https://host/path`.
+    pub request: String,
+    /// The arguments a guest can set, with their rules.
+    pub arguments: BTreeMap<String, String>,
+    /// How it pages: `none`, `link`, `cursor`.
+    pub pages: &'static str,
+    /// Statuses that mean "none here".
+    pub empty_on: Vec<u16>,
+    /// The credential slot, if any.
+    pub auth: Option<String>,
+    /// What the provider's administrator has to grant.
+    pub permission: Option<String>,
+    /// The reason of a search by POST, or the name of a GraphQL query.
+    pub note: Option<String>,
+}
+
+/// One configuration field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConfigLine {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub label: String,
+    /// What a value may look like.
+    pub rule: Option<String>,
+    /// The value when none is given.
+    pub default: Option<String>,
+    /// The field it follows from.
+    pub derived_from: Option<String>,
+}
+
+/// One credential slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CredentialLine {
+    /// The slot.
+    pub slot: String,
+    /// The ways to fill it, with the fields that a tenant gives.
+    pub methods: BTreeMap<String, Vec<String>>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StepLine {
+    /// Its id.
+    pub id: StepId,
+    /// The steps before it.
+    pub needs: Vec<StepId>,
+    /// It runs once for each partition.
+    pub partitioned: bool,
+    /// The entity types it emits, with their classes.
+    pub entities: BTreeMap<String, Vec<String>>,
+    /// The relationship types it emits, as `FROM VERB TO`.
+    pub relationships: Vec<String>,
+}
+
+/// Explains a packed module.
+///
+/// # Errors
+/// When the bytes hold no manifest that can be read.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
+    let manifest = manifest_of(bytes)?;
+    let shape = wasm::shape(bytes)?;
+    let mut findings = admit(bytes).err().unwrap_or_default();
+    let warnings = crate::check::check(&manifest);
+    findings.extend(warnings.into_iter().filter(|f| !f.is_error()));
+    Ok(Inspection {
+        digest: digest(bytes),
+        size_bytes: bytes.len(),
+        imports: shape.imports.into_iter().map(str::to_owned).collect(),
+        exports: shape.exports.into_iter().map(str::to_owned).collect(),
+        hosts: hosts(&manifest),
+        operations: operations(&manifest),
+        config: config(&manifest),
+        credentials: credentials(&manifest),
+        steps: steps(&manifest),
+        rate: manifest.rate,
+        findings,
+        module: manifest.module,
+    })
+}
+
+/// The hosts of every template, also those where tokens are bought.
+fn hosts(manifest: &Manifest) -> BTreeSet<String> {
+    let tokens =
+        manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind)).map(|url| format!("POST {url}"));
+    let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
+    requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
+}
+
+fn text_of(parts: &[Part]) -> String {
+    let piece = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Argument(name) => format!("{{{name}}}"),
+        Part::Config(name) => format!("{{config.{name}}}"),
+    };
+    parts.iter().map(piece).collect()
+}
+
+fn operations(manifest: &Manifest) -> Vec<OperationGroup> {
+    // What a person has to judge comes first; what a machine has proved comes last.
+    let order = ["not proved", "search by POST", "GraphQL query", "HEAD", "GET"];
+    let mut groups: BTreeMap<&str, Vec<OperationLine>> = BTreeMap::new();
+    for operation in &manifest.operations {
+        let proof = prove(operation);
+        let group = proof.as_ref().map_or("not proved", Proof::as_str);
+        let note = match proof {
+            Ok(Proof::SearchByPost { reason, .. }) => Some(reason),
+            Ok(Proof::GraphqlQuery { name }) => name,
+            Ok(Proof::Get | Proof::Head) => None,
+            Err(finding) => Some(finding.message),
+        };
+        let arguments = crate::check::arguments(operation);
+        groups.entry(group).or_default().push(OperationLine {
+            id: operation.id.clone(),
+            request: operation.request.clone(),
+            arguments: arguments.map(|(_, name, argument)| (name.to_owned(), argument.rule.to_string())).collect(),
+            pages: match operation.pages {
+                Pages::None => "none",
+                Pages::Link => "link",
+                Pages::Cursor { .. } => "cursor",
+            },
+            empty_on: operation.empty_on.clone(),
+            auth: operation.auth.as_ref().map(ToString::to_string),
+            permission: operation.permission.clone(),
+            note,
+        });
+    }
+    let take =
+        |proof: &str| groups.remove(proof).map(|operations| OperationGroup { proof: proof.to_owned(), operations });
+    order.into_iter().filter_map(take).collect()
+}
+
+fn config(manifest: &Manifest) -> Vec<ConfigLine> {
+    let line = |(name, field): (&String, &porthole_model::manifest::ConfigField)| ConfigLine {
+        name: name.clone(),
+        label: field.label.clone(),
+        rule: field.rule.as_ref().map(ToString::to_string),
+        default: field.default.clone(),
+        derived_from: field.derive.as_ref().map(|d| d.from.clone()),
+    };
+    manifest.config.iter().map(line).collect()
+}
+
+fn credentials(manifest: &Manifest) -> Vec<CredentialLine> {
+    let mut slots: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for method in &manifest.credentials {
+        let fields = method.kind.fields().into_iter().map(|(name, _)| name.to_owned()).collect();
+        slots.entry(method.slot.to_string()).or_default().insert(method.method.clone(), fields);
+    }
+    slots.into_iter().map(|(slot, methods)| CredentialLine { slot, methods }).collect()
+}
+
+fn steps(manifest: &Manifest) -> Vec<StepLine> {
+    let line = |step: &porthole_model::manifest::Step| StepLine {
+        id: step.id.clone(),
+        needs: step.needs.clone(),
+        partitioned: step.partitioned,
+        entities: step.entities.iter().map(|e| (e.entity_type.clone(), e.class.clone())).collect(),
+        relationships: step.relationships.iter().map(|r| format!("{} {} {}", r.from, r.verb, r.to)).collect(),
+    };
+    manifest.steps.iter().map(line).collect()
+}
