@@ -1,0 +1,73 @@
+//! The socket, from this side: frames in, frames out. One thread reads, any thread writes a whole frame at a time.
+
+use porthole_wire::{FrameError, FromSandbox, MAX_FROM_SANDBOX_BYTES, MAX_TO_SANDBOX_BYTES, ToSandbox};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why the conversation can't go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    /// The socket failed.
+    #[error("the socket to the broker failed")]
+    Socket(#[source] io::Error),
+    /// A frame is too long or malformed.
+    #[error("the broker sent a bad frame")]
+    Frame(#[source] FrameError),
+}
+
+/// Reads frames.
+pub(crate) struct Reading {
+    socket: Arc<File>,
+}
+
+/// Writes frames. Shared by all threads.
+pub(crate) struct Writing {
+    socket: Arc<File>,
+    /// One frame at a time.
+    turn: Mutex<()>,
+}
+
+/// The two halves, on one descriptor. Plain `read` and `write` calls on a `File`, because the socket types of the
+/// standard library use `recv` and `send`, which aren't on the list of system calls.
+pub(crate) fn halves(socket: File) -> (Reading, Writing) {
+    let socket = Arc::new(socket);
+    (Reading { socket: Arc::clone(&socket) }, Writing { socket, turn: Mutex::new(()) })
+}
+
+impl Reading {
+    /// The next frame; none when the broker has closed the socket.
+    pub(crate) fn next(&mut self) -> Result<Option<ToSandbox>, WireError> {
+        let mut head = [0; 4];
+        match (&*self.socket).read_exact(&mut head) {
+            Ok(()) => {}
+            Err(e) if ends(&e) => return Ok(None),
+            Err(e) => return Err(WireError::Socket(e)),
+        }
+        let length = porthole_wire::length(head, MAX_TO_SANDBOX_BYTES).map_err(WireError::Frame)?;
+        let mut bytes = vec![0; length];
+        match (&*self.socket).read_exact(&mut bytes) {
+            Ok(()) => porthole_wire::decode(&bytes).map(Some).map_err(WireError::Frame),
+            Err(e) if ends(&e) => Ok(None),
+            Err(e) => Err(WireError::Socket(e)),
+        }
+    }
+}
+
+fn ends(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+}
+
+impl Writing {
+    /// Sends a frame. A broker that is gone has no use for this process, so a failure ends it.
+    pub(crate) fn send(&self, frame: &FromSandbox) {
+        let Ok(bytes) = porthole_wire::encode(frame, MAX_FROM_SANDBOX_BYTES) else {
+            // Every part of a frame is limited before it gets here, so this is a mistake of ours.
+            std::process::exit(crate::sandbox::EXIT_PROTOCOL);
+        };
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if (&*self.socket).write_all(&bytes).is_err() {
+            std::process::exit(crate::sandbox::EXIT_CLOSED);
+        }
+    }
+}
