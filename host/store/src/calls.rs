@@ -1,0 +1,268 @@
+//! Calls: every use of an operation, recorded before it is sent and completed once.
+
+use crate::error::{Result, StoreError, What};
+use crate::row::{Columns, clean, signed};
+use crate::run_slices::check_claim;
+use crate::tx::TenantTx;
+use crate::tx::sealed::Conn;
+use jiff::Timestamp;
+use porthole_model::grant::Denial;
+use porthole_model::id::RunId;
+use porthole_model::run::{Claim, SliceKey};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It will be sent.
+    Allowed,
+    /// It won't. The record is complete with that.
+    Denied(Denial),
+}
+
+/// A call to record, before it is sent.
+#[derive(Debug, Clone)]
+pub struct NewCall {
+    /// Counts the calls of the run.
+    pub seq: i64,
+    /// The slice that makes it.
+    pub slice: SliceKey,
+    /// The operation, as the guest named it (at most 128 characters are kept).
+    pub operation: String,
+    /// What was decided.
+    pub decision: Decision,
+    /// Length of the request's URL, headers and body, without the credential.
+    pub request_bytes: u64,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct CallEnd {
+    /// Which.
+    pub seq: i64,
+    /// The HTTP status, if there was a response.
+    pub status: Option<u16>,
+    /// The stable code of what went wrong.
+    pub fault_code: Option<String>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Length of the body.
+    pub response_bytes: u64,
+    /// Waited for the provider's limits, in milliseconds.
+    pub waited_ms: u64,
+    /// From the first attempt to the end, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// A recorded call.
+#[derive(Debug, Clone, Serialize)]
+pub struct Call {
+    /// Counts the calls of the run.
+    pub seq: i64,
+    /// Step and partition.
+    #[serde(flatten)]
+    pub slice: SliceKey,
+    /// The operation.
+    pub operation: String,
+    /// `allowed` or `denied`.
+    pub decision: String,
+    /// Who refused.
+    pub layer: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// What would allow it.
+    pub remedy: String,
+    /// The HTTP status.
+    pub status: Option<i16>,
+    /// What went wrong.
+    pub fault_code: Option<String>,
+    /// How often it was sent.
+    pub attempts: i32,
+    /// Bytes out.
+    pub request_bytes: u64,
+    /// Bytes in.
+    pub response_bytes: u64,
+    /// Milliseconds waited for limits.
+    pub waited_ms: u64,
+    /// Milliseconds in all.
+    pub elapsed_ms: u64,
+    /// Before it was sent.
+    pub recorded_at: Timestamp,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// What a run did with one operation.
+#[derive(Debug, Clone, Serialize)]
+pub struct OperationUse {
+    /// The operation.
+    pub operation: String,
+    /// Calls that were sent.
+    pub allowed: u64,
+    /// Calls that were refused.
+    pub denied: u64,
+    /// Of the sent: without a usable response.
+    pub faults: u64,
+    /// Bytes in.
+    pub response_bytes: u64,
+    /// Milliseconds waited for limits.
+    pub waited_ms: u64,
+}
+
+fn read(row: &PgRow) -> Result<Call> {
+    Ok(Call {
+        seq: row.column("seq")?,
+        slice: SliceKey { step: row.word("step")?, partition: row.word("partition")? },
+        operation: row.column("operation")?,
+        decision: row.column("decision")?,
+        layer: row.column("layer")?,
+        reason: row.column("reason")?,
+        remedy: row.column("remedy")?,
+        status: row.column("status")?,
+        fault_code: row.column("fault_code")?,
+        attempts: row.column("attempts")?,
+        request_bytes: row.count("request_bytes")?,
+        response_bytes: row.count("response_bytes")?,
+        waited_ms: row.count("waited_ms")?,
+        elapsed_ms: row.count("elapsed_ms")?,
+        recorded_at: row.time("recorded_at")?,
+        completed_at: row.time_or_null("completed_at")?,
+    })
+}
+
+/// Records calls. They may be sent once the transaction is committed, and not before.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current: nothing may be sent.
+pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<()> {
+    check_claim(tx, claim).await?;
+    let denial = |c: &NewCall| match &c.decision {
+        Decision::Allowed => None,
+        Decision::Denied(denial) => Some(denial.clone()),
+    };
+    let denials: Vec<Option<Denial>> = calls.iter().map(denial).collect();
+    let text = |get: fn(&Denial) -> &str| -> Vec<String> {
+        denials.iter().map(|d| d.as_ref().map_or_else(String::new, |d| clean(get(d)))).collect()
+    };
+    sqlx::query(
+        "INSERT INTO run_calls (tenant_id, run_id, seq, step, partition, operation, decision, layer, reason, remedy, \
+             request_bytes, completed_at) \
+         SELECT $1, $2, c.seq, c.step, c.partition, c.operation, \
+             CASE WHEN c.layer IS NULL THEN 'allowed' ELSE 'denied' END, c.layer, c.reason, c.remedy, c.request_bytes, \
+             CASE WHEN c.layer IS NULL THEN NULL ELSE clock_timestamp() END \
+         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
+             $10::bigint[]) AS c (seq, step, partition, operation, layer, reason, remedy, request_bytes)",
+    )
+    .bind(tx.tenant().0)
+    .bind(claim.run.0)
+    .bind(calls.iter().map(|c| c.seq).collect::<Vec<_>>())
+    .bind(calls.iter().map(|c| c.slice.step.as_str()).collect::<Vec<_>>())
+    .bind(calls.iter().map(|c| c.slice.partition.as_str()).collect::<Vec<_>>())
+    .bind(calls.iter().map(|c| clean(&c.operation).chars().take(128).collect()).collect::<Vec<String>>())
+    .bind(denials.iter().map(|d| d.as_ref().map(|d| d.layer.as_str())).collect::<Vec<_>>())
+    .bind(text(|d| &d.reason))
+    .bind(text(|d| &d.remedy))
+    .bind(calls.iter().map(|c| signed(c.request_bytes)).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await
+    .what("record calls")
+    .map(drop)
+}
+
+/// Completes recorded calls. A completed record is never changed.
+///
+/// # Errors
+/// `StaleClaim` when one of them isn't open: the run was ended and its records completed.
+pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<()> {
+    let tenant = tx.tenant();
+    let attempts: Vec<i32> = ends.iter().map(|e| i32::try_from(e.attempts).unwrap_or(i32::MAX)).collect();
+    let done = sqlx::query(
+        "UPDATE run_calls c SET status = e.status, fault_code = e.fault_code, attempts = e.attempts, \
+             response_bytes = e.response_bytes, waited_ms = e.waited_ms, elapsed_ms = e.elapsed_ms, \
+             completed_at = clock_timestamp() \
+         FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[]) \
+             AS e (seq, status, fault_code, attempts, response_bytes, waited_ms, elapsed_ms) \
+         WHERE c.tenant_id = $1 AND c.run_id = $2 AND c.seq = e.seq AND c.completed_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(claim.run.0)
+    .bind(ends.iter().map(|e| e.seq).collect::<Vec<_>>())
+    .bind(ends.iter().map(|e| e.status.and_then(|s| i16::try_from(s).ok())).collect::<Vec<_>>())
+    .bind(ends.iter().map(|e| e.fault_code.as_deref()).collect::<Vec<_>>())
+    .bind(attempts)
+    .bind(ends.iter().map(|e| signed(e.response_bytes)).collect::<Vec<_>>())
+    .bind(ends.iter().map(|e| signed(e.waited_ms)).collect::<Vec<_>>())
+    .bind(ends.iter().map(|e| signed(e.elapsed_ms)).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await
+    .what("complete calls")?;
+    if done.rows_affected() == ends.len() as u64 { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+}
+
+/// The calls of a run after a number, in order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(tx: &mut TenantTx, run: RunId, after: i64, limit: u32) -> Result<Vec<Call>> {
+    let tenant = tx.tenant();
+    let rows =
+        sqlx::query("SELECT * FROM run_calls WHERE tenant_id = $1 AND run_id = $2 AND seq > $3 ORDER BY seq LIMIT $4")
+            .bind(tenant.0)
+            .bind(run.0)
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(tx.conn())
+            .await
+            .what("list the calls of a run")?;
+    rows.iter().map(read).collect()
+}
+
+/// The refused calls of a run: each operation, layer and reason once, with its first call.
+///
+/// # Errors
+/// When the database fails.
+pub async fn denials(tx: &mut TenantTx, run: RunId) -> Result<Vec<Call>> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query(
+        "SELECT DISTINCT ON (operation, layer, reason) * FROM run_calls \
+         WHERE tenant_id = $1 AND run_id = $2 AND decision = 'denied' ORDER BY operation, layer, reason, seq",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .fetch_all(tx.conn())
+    .await
+    .what("list the denials of a run")?;
+    rows.iter().map(read).collect()
+}
+
+/// What a run did with each operation.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_operation(tx: &mut TenantTx, run: RunId) -> Result<Vec<OperationUse>> {
+    let tenant = tx.tenant();
+    let rows = sqlx::query(
+        "SELECT operation, count(*) FILTER (WHERE decision = 'allowed') AS allowed, \
+             count(*) FILTER (WHERE decision = 'denied') AS denied, count(fault_code) AS faults, \
+             sum(response_bytes)::bigint AS response_bytes, sum(waited_ms)::bigint AS waited_ms \
+         FROM run_calls WHERE tenant_id = $1 AND run_id = $2 GROUP BY operation ORDER BY operation",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .fetch_all(tx.conn())
+    .await
+    .what("sum up the calls of a run")?;
+    rows.iter()
+        .map(|row| {
+            Ok(OperationUse {
+                operation: row.column("operation")?,
+                allowed: row.count("allowed")?,
+                denied: row.count("denied")?,
+                faults: row.count("faults")?,
+                response_bytes: row.count("response_bytes")?,
+                waited_ms: row.count("waited_ms")?,
+            })
+        })
+        .collect()
+}

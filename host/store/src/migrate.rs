@@ -1,0 +1,77 @@
+//! The schema: embedded migrations, applied by an administrator's login, checked by everyone else.
+
+use crate::error::{Result, StoreError, What};
+use crate::pool::{Store, StoreOptions};
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
+
+/// The migrations of this program.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    migrator.create_schema("porthole");
+    // The default name is not in our schema, so two programs in one database would meet in it.
+    migrator.dangerous_set_table_name("porthole.applied_migrations");
+    migrator
+}
+
+/// The schema version this program needs.
+pub(crate) fn newest_version() -> i64 {
+    migrator().iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+/// Identifies the migrations by their content, for caches of migrated databases.
+#[cfg(feature = "testing")]
+pub(crate) fn fingerprint() -> String {
+    let mut all = Vec::new();
+    for migration in migrator().iter() {
+        all.extend_from_slice(&migration.checksum);
+    }
+    format!("{:016x}", crate::embedded::paths::fnv1a(&all))
+}
+
+impl Store {
+    /// Applies the migrations that are missing. `admin` has to be a superuser, or own the database and be allowed to
+    /// create roles. `login`, if given, becomes a member of `porthole_app`, so that it can [`Store::connect`].
+    ///
+    /// # Errors
+    /// When a migration fails; what it did is undone.
+    pub async fn migrate(admin: &StoreOptions, login: Option<&str>) -> Result<()> {
+        let mut connection = admin.connect.connect().await.map_err(StoreError::Connect)?;
+        migrator().run_direct(None, &mut connection, false).await.map_err(StoreError::Migrate)?;
+        if let Some(login) = login {
+            grant_login(&mut connection, login).await?;
+        }
+        connection.close().await.what("close the connection")
+    }
+}
+
+async fn grant_login(connection: &mut PgConnection, login: &str) -> Result<()> {
+    let what = "let the login act as the application";
+    let member: bool = sqlx::query_scalar("SELECT pg_has_role($1::name, 'porthole_app', 'MEMBER')")
+        .bind(login)
+        .fetch_one(&mut *connection)
+        .await
+        .what(what)?;
+    if member {
+        return Ok(());
+    }
+    let quoted: String =
+        sqlx::query_scalar("SELECT quote_ident($1)").bind(login).fetch_one(&mut *connection).await.what(what)?;
+    connection.execute(AssertSqlSafe(format!("GRANT porthole_app TO {quoted}"))).await.what(what)?;
+    Ok(())
+}
+
+/// Refuses a schema that is older or newer than this program.
+pub(crate) async fn check_version(pool: &PgPool) -> Result<()> {
+    let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM applied_migrations WHERE success")
+        .fetch_one(pool)
+        .await;
+    let needed = newest_version();
+    let found = match row {
+        Ok(row) => row.get("version"),
+        // undefined_table: the roles are there (they belong to the server), the schema isn't.
+        Err(e) if e.as_database_error().and_then(|d| d.code()).as_deref() == Some("42P01") => 0,
+        Err(source) => return Err(StoreError::Query { what: "read the schema version", source }),
+    };
+    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
+}

@@ -1,0 +1,182 @@
+//! Modules: packed components by digest, and what compiling them gave. They belong to the platform, so both doors lead
+//! to them.
+
+use crate::error::{Result, StoreError, What, is_unique_violation};
+use crate::row::Columns;
+use crate::tx::sealed::Conn;
+use crate::tx::{AnyTx, PlatformTx};
+use jiff::Timestamp;
+use porthole_model::context::OpContext;
+use porthole_model::id::{ModuleDigest, Name};
+use porthole_model::manifest::Manifest;
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+
+/// A stored module, without its bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Module {
+    /// SHA-256 of the packed component.
+    pub digest: ModuleDigest,
+    /// The manifest's name.
+    pub name: Name,
+    /// The manifest's version.
+    pub version: String,
+    /// Who published it.
+    pub publisher: String,
+    /// What it asks for.
+    pub manifest: Manifest,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// By whom.
+    pub added_by: String,
+}
+
+/// A module to add. The caller has checked that digest and manifest are the component's.
+#[derive(Debug, Clone, Copy)]
+pub struct NewModule<'a> {
+    /// SHA-256 of `component`.
+    pub digest: ModuleDigest,
+    /// Who published it.
+    pub publisher: &'a str,
+    /// The manifest inside the component.
+    pub manifest: &'a Manifest,
+    /// The packed component.
+    pub component: &'a [u8],
+}
+
+const COLUMNS: &str = "SELECT digest, name, version, publisher, manifest, added_at, added_by FROM modules";
+
+fn read(row: &PgRow) -> Result<Module> {
+    Ok(Module {
+        digest: row.word("digest")?,
+        name: row.word("name")?,
+        version: row.column("version")?,
+        publisher: row.column("publisher")?,
+        manifest: row.json("manifest")?,
+        added_at: row.time("added_at")?,
+        added_by: row.column("added_by")?,
+    })
+}
+
+/// Adds a module. Adding the same bytes again changes nothing.
+///
+/// # Errors
+/// `Exists` when there is another module of that name and version: nothing is ever overwritten.
+pub async fn add(ctx: &OpContext, tx: &mut PlatformTx, new: NewModule<'_>) -> Result<Module> {
+    let info = &new.manifest.module;
+    let inserted = sqlx::query(
+        "INSERT INTO modules (digest, name, version, publisher, manifest, component, added_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING",
+    )
+    .bind(new.digest.to_string())
+    .bind(info.name.as_str())
+    .bind(&info.version)
+    .bind(new.publisher)
+    .bind(Json(new.manifest))
+    .bind(new.component)
+    .bind(ctx.actor.to_string())
+    .execute(tx.conn())
+    .await;
+    match inserted {
+        Ok(_) => get(tx, new.digest).await,
+        Err(e) if is_unique_violation(&e) => {
+            Err(StoreError::Exists { kind: "module", id: format!("{}@{}", info.name, info.version) })
+        }
+        Err(source) => Err(StoreError::Query { what: "add a module", source }),
+    }
+}
+
+/// A module by its digest.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn get(tx: &mut impl AnyTx, digest: ModuleDigest) -> Result<Module> {
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE digest = $1")))
+        .bind(digest.to_string())
+        .fetch_optional(tx.conn())
+        .await
+        .what("find a module")?;
+    read(&row.ok_or_else(|| StoreError::not_found("module", digest))?)
+}
+
+/// A module by its name and version; without a version, the one that was added last.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn by_name(tx: &mut impl AnyTx, name: &Name, version: Option<&str>) -> Result<Module> {
+    let sql = format!(
+        "{COLUMNS} WHERE name = $1 AND ($2::text IS NULL OR version = $2) ORDER BY added_at DESC, digest LIMIT 1"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(name.as_str())
+        .bind(version)
+        .fetch_optional(tx.conn())
+        .await
+        .what("find a module")?;
+    read(&row.ok_or_else(|| match version {
+        Some(version) => StoreError::not_found("module", format!("{name}@{version}")),
+        None => StoreError::not_found("module", name),
+    })?)
+}
+
+/// All modules, by name, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(tx: &mut impl AnyTx) -> Result<Vec<Module>> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} ORDER BY name, added_at DESC")))
+        .fetch_all(tx.conn())
+        .await
+        .what("list the modules")?;
+    rows.iter().map(read).collect()
+}
+
+/// A module's bytes.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn component(tx: &mut impl AnyTx, digest: ModuleDigest) -> Result<Vec<u8>> {
+    sqlx::query_scalar("SELECT component FROM modules WHERE digest = $1")
+        .bind(digest.to_string())
+        .fetch_optional(tx.conn())
+        .await
+        .what("read a module")?
+        .ok_or_else(|| StoreError::not_found("module", digest))
+}
+
+/// What compiling a module gave, sealed; for engines of this compatibility.
+///
+/// # Errors
+/// When the database fails.
+pub async fn compiled(tx: &mut impl AnyTx, digest: ModuleDigest, compatibility: &str) -> Result<Option<Vec<u8>>> {
+    sqlx::query_scalar("SELECT sealed FROM compiled WHERE digest = $1 AND compatibility = $2")
+        .bind(digest.to_string())
+        .bind(compatibility)
+        .fetch_optional(tx.conn())
+        .await
+        .what("read compiled code")
+}
+
+/// Keeps what compiling a module gave. The seal, not the database, is what makes it trustworthy, so the newest wins.
+///
+/// # Errors
+/// When the database fails.
+pub async fn keep_compiled(
+    tx: &mut impl AnyTx,
+    digest: ModuleDigest,
+    compatibility: &str,
+    sealed: &[u8],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO compiled (digest, compatibility, sealed) VALUES ($1, $2, $3) \
+         ON CONFLICT (digest, compatibility) DO UPDATE SET sealed = EXCLUDED.sealed, compiled_at = now()",
+    )
+    .bind(digest.to_string())
+    .bind(compatibility)
+    .bind(sealed)
+    .execute(tx.conn())
+    .await
+    .what("keep compiled code")
+    .map(drop)
+}

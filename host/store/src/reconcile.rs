@@ -1,0 +1,496 @@
+//! Reconcile: from the staging table into the graph, in one transaction, set-based, fenced. Readers see the old graph or
+//! the new one.
+//!
+//! The order is the argument. First the claim is locked (a sweeper passes by) and checked, then the instance is locked
+//! and its generation compared: from here on nobody else changes this instance's graph. Then the diff is counted, the
+//! former versions are kept, the objects written, and only then the ends of relationships looked up, because they may
+//! have come or gone just now. The run's end, the queue and the staging table go in the same transaction, so there is no
+//! moment at which the graph is new and the run isn't finished.
+//!
+//! Nothing is deleted on doubt: a row that says "gone" counts only if its slice is complete or retired, and only if the
+//! object still belongs to that slice.
+
+use crate::error::{Result, StoreError, What};
+use crate::pool::Store;
+use crate::row::{Columns, clean};
+use crate::runs::{self, RunFinish};
+use crate::staging::{self, Staged};
+use crate::tx::TenantTx;
+use crate::tx::sealed::Conn;
+use porthole_model::id::InstanceId;
+use porthole_model::run::{Claim, Counts, TypeCounts};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Executor, Postgres};
+use std::collections::BTreeMap;
+
+/// How one slice went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceResult {
+    /// The number that [`crate::slices::ensure`] gave it.
+    pub slice_id: i32,
+    /// Proved complete from the wire. Only then is it swept.
+    pub complete: bool,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What a run brings to its reconcile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReconcileInput {
+    /// The generation that [`crate::index::stream_index`] returned.
+    pub generation: i64,
+    /// What the writer left.
+    pub staged: Staged,
+    /// Every slice that was tried.
+    pub slices: Vec<SliceResult>,
+    /// Slices that are no more: a complete listing of the partitions didn't have them. Swept like complete ones.
+    pub retired: Vec<i32>,
+    /// How the run ends, with the counts of what was unchanged.
+    pub finish: RunFinish,
+}
+
+impl ReconcileInput {
+    /// The slices whose missing objects may go.
+    #[must_use]
+    pub fn sweepable(&self) -> Vec<i32> {
+        let complete = self.slices.iter().filter(|s| s.complete).map(|s| s.slice_id);
+        complete.chain(self.retired.iter().copied()).collect()
+    }
+}
+
+/// What a reconcile did.
+#[derive(Debug, Clone)]
+pub struct Reconciled {
+    /// By type, the unchanged ones included.
+    pub counts: Counts,
+    /// The instance's generation now.
+    pub generation: i64,
+    /// Relationships of the instance with a missing end.
+    pub dangling: u64,
+}
+
+/// Applies what a run staged, and ends the run.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current, `Generation` when the graph was changed after the run compared with
+/// it, `StagingLost` when the server lost staged rows. In every case nothing was applied, and the run isn't ended.
+pub async fn apply(store: &Store, claim: &Claim, input: &ReconcileInput) -> Result<Reconciled> {
+    let mut tx = store.tenant(claim.tenant).await?;
+    runs::lock_claim(&mut tx, claim).await?;
+    let reconciled = apply_locked(&mut tx, claim, claim.fence, input).await?;
+    tx.commit().await?;
+    Ok(reconciled)
+}
+
+/// Puts a run aside: what it staged is kept (and now survives a crash of the server) until a person confirms or cancels.
+/// `would` is the diff that a person will look at.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current.
+pub async fn hold(store: &Store, claim: &Claim, input: &ReconcileInput, would: &Counts, message: &str) -> Result<()> {
+    let what = "hold a run";
+    let mut tx = store.tenant(claim.tenant).await?;
+    runs::lock_claim(&mut tx, claim).await?;
+    let table = staging::table(claim.run, claim.fence);
+    if input.staged.rows > 0 {
+        tx.conn().execute(AssertSqlSafe(format!("ALTER TABLE {table} SET LOGGED"))).await.what(what)?;
+    }
+    sqlx::query(
+        "UPDATE runs SET state = 'held', held = $3, counts = $4, message = $5 WHERE tenant_id = $1 AND run_id = $2",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.run.0)
+    .bind(Json(input))
+    .bind(Json(would))
+    .bind(clean(message))
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    sqlx::query(
+        "UPDATE run_queue SET lease_until = NULL, worker = NULL, available_at = 'infinity', held_fence = fence \
+         WHERE tenant_id = $1 AND run_id = $2",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.run.0)
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    tx.commit().await
+}
+
+/// Applies what a held and confirmed run staged, and ends it.
+///
+/// # Errors
+/// As [`apply`]; `NotFound` when the claimed run wasn't held.
+pub async fn apply_held(store: &Store, claim: &Claim) -> Result<Reconciled> {
+    let mut tx = store.tenant(claim.tenant).await?;
+    let locked = runs::lock_claim(&mut tx, claim).await?;
+    let row = sqlx::query("SELECT held FROM runs WHERE tenant_id = $1 AND run_id = $2 AND held IS NOT NULL")
+        .bind(claim.tenant.0)
+        .bind(claim.run.0)
+        .fetch_optional(tx.conn())
+        .await
+        .what("read a held run")?;
+    let (Some(row), Some(fence)) = (row, locked.held_fence) else {
+        return Err(StoreError::not_found("held run", claim.run));
+    };
+    let input: ReconcileInput = row.json("held")?;
+    let reconciled = apply_locked(&mut tx, claim, fence, &input).await?;
+    tx.commit().await?;
+    Ok(reconciled)
+}
+
+async fn apply_locked(
+    tx: &mut TenantTx,
+    claim: &Claim,
+    staging_fence: i64,
+    input: &ReconcileInput,
+) -> Result<Reconciled> {
+    let generation = lock_instance(tx, claim, input.generation).await?;
+    let sweepable = input.sweepable();
+    let mut counts = input.finish.counts.clone();
+    let table = staging::table(claim.run, staging_fence);
+    if input.staged.rows > 0 {
+        check_staged(tx, &table, input.staged).await?;
+        let work = Work { claim, table: &table, shard: tx.shard(), sweepable: &sweepable };
+        for (name, staged) in work.diff(tx).await? {
+            counts.entry(name).or_default().add(staged);
+        }
+        work.write(tx).await?;
+    }
+    record_slices(tx, claim, input).await?;
+    let dangling = count_dangling(tx, claim.instance).await?;
+    runs::end(tx, claim.run, &RunFinish { counts: counts.clone(), ..input.finish.clone() }).await?;
+    Ok(Reconciled { counts, generation, dangling })
+}
+
+/// Nobody else changes the instance's graph from here on. Returns the new generation.
+async fn lock_instance(tx: &mut TenantTx, claim: &Claim, compared: i64) -> Result<i64> {
+    let what = "lock an instance";
+    let found: i64 = sqlx::query_scalar(
+        "SELECT generation FROM instances WHERE tenant_id = $1 AND instance_id = $2 FOR NO KEY UPDATE",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.instance.0)
+    .fetch_optional(tx.conn())
+    .await
+    .what(what)?
+    .ok_or_else(|| StoreError::not_found("instance", claim.instance))?;
+    if found != compared {
+        return Err(StoreError::Generation { compared, found });
+    }
+    sqlx::query("UPDATE instances SET generation = generation + 1 WHERE tenant_id = $1 AND instance_id = $2")
+        .bind(claim.tenant.0)
+        .bind(claim.instance.0)
+        .execute(tx.conn())
+        .await
+        .what(what)?;
+    Ok(found + 1)
+}
+
+async fn check_staged(tx: &mut TenantTx, table: &str, staged: Staged) -> Result<()> {
+    let found: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+        .persistent(false)
+        .fetch_one(tx.conn())
+        .await
+        .what("count the staged rows")?;
+    let found = u64::try_from(found).unwrap_or(0);
+    if found == staged.rows { Ok(()) } else { Err(StoreError::StagingLost { staged: staged.rows, found }) }
+}
+
+/// Counts by type what applying would do, and changes nothing: for plans, and for the brake. `sweepable` as
+/// [`ReconcileInput::sweepable`] gives it.
+///
+/// # Errors
+/// `StagingLost` when the server lost staged rows.
+pub async fn diff(tx: &mut TenantTx, claim: &Claim, staged: Staged, sweepable: &[i32]) -> Result<Counts> {
+    if staged.rows == 0 {
+        return Ok(Counts::new());
+    }
+    let table = staging::table(claim.run, claim.fence);
+    check_staged(tx, &table, staged).await?;
+    Work { claim, table: &table, shard: tx.shard(), sweepable }.diff(tx).await
+}
+
+/// How many objects of each type an instance has: what the brake's share is of.
+///
+/// # Errors
+/// When the database fails.
+pub async fn total_by_type(tx: &mut TenantTx, instance: InstanceId) -> Result<BTreeMap<String, u64>> {
+    let (tenant, shard) = (tx.tenant(), tx.shard());
+    let rows = sqlx::query(
+        "SELECT _type, count(*) AS n FROM entities \
+             WHERE tenant_id = $1 AND shard = $2 AND instance_id = $3 GROUP BY _type \
+         UNION ALL SELECT _type, count(*) AS n FROM relationships \
+             WHERE tenant_id = $1 AND shard = $2 AND instance_id = $3 GROUP BY _type",
+    )
+    .bind(tenant.0)
+    .bind(shard)
+    .bind(instance.0)
+    .fetch_all(tx.conn())
+    .await
+    .what("count an instance's objects")?;
+    let mut totals = BTreeMap::new();
+    for row in &rows {
+        *totals.entry(row.column("_type")?).or_default() += row.count("n")?;
+    }
+    Ok(totals)
+}
+
+async fn count_dangling(tx: &mut TenantTx, instance: InstanceId) -> Result<u64> {
+    let (tenant, shard) = (tx.tenant(), tx.shard());
+    let n: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM relationships \
+         WHERE tenant_id = $1 AND shard = $2 AND instance_id = $3 AND dangling",
+    )
+    .bind(tenant.0)
+    .bind(shard)
+    .bind(instance.0)
+    .fetch_one(tx.conn())
+    .await
+    .what("count dangling relationships")?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+async fn record_slices(tx: &mut TenantTx, claim: &Claim, input: &ReconcileInput) -> Result<()> {
+    let what = "record the slices";
+    sqlx::query(
+        "UPDATE slices s SET last_run = $3, last_reason = r.reason, retired = false, \
+             last_complete_run = CASE WHEN r.complete THEN $3 ELSE s.last_complete_run END, \
+             last_complete_at = CASE WHEN r.complete THEN now() ELSE s.last_complete_at END \
+         FROM unnest($4::int[], $5::boolean[], $6::text[]) AS r (slice_id, complete, reason) \
+         WHERE s.tenant_id = $1 AND s.instance_id = $2 AND s.slice_id = r.slice_id",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.instance.0)
+    .bind(claim.run.0)
+    .bind(input.slices.iter().map(|s| s.slice_id).collect::<Vec<_>>())
+    .bind(input.slices.iter().map(|s| s.complete).collect::<Vec<_>>())
+    .bind(input.slices.iter().map(|s| clean(&s.reason)).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    sqlx::query(
+        "UPDATE slices SET retired = true, last_run = $3, last_reason = '' \
+         WHERE tenant_id = $1 AND instance_id = $2 AND slice_id = ANY($4)",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.instance.0)
+    .bind(claim.run.0)
+    .bind(&input.retired)
+    .execute(tx.conn())
+    .await
+    .what(what)
+    .map(drop)
+}
+
+/// One instance's staged rows against its graph. In every statement `$1` is the tenant, `$2` the shard, `$3` the
+/// instance, `$4` the run and `$5` the sweepable slices.
+struct Work<'a> {
+    claim: &'a Claim,
+    table: &'a str,
+    shard: i16,
+    sweepable: &'a [i32],
+}
+
+/// What differs between entities and relationships in the statements.
+struct Kind {
+    code: char,
+    table: &'static str,
+    /// The former version that `changes` keeps, of an object `o`.
+    former: &'static str,
+}
+
+const ENTITIES: Kind = Kind {
+    code: 'E',
+    table: "entities",
+    former: "jsonb_build_object('class', to_jsonb(o._class), 'display_name', o.display_name, \
+             'properties', o.properties, 'run', o.run_id, 'since', o.updated_at)",
+};
+const RELATIONSHIPS: Kind = Kind {
+    code: 'R',
+    table: "relationships",
+    former: "jsonb_build_object('verb', o.verb, 'from', o.from_key, 'to', o.to_key, \
+             'properties', o.properties, 'run', o.run_id, 'since', o.updated_at)",
+};
+
+/// Ties an object `o` to its staged row `s`, in the one partition that can hold it.
+const SAME: &str = "o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.key_hash = s.key_hash";
+
+impl Work<'_> {
+    /// Every parameter is used in every statement, in the comparisons or in this one, so that they bind alike.
+    fn bind<'q>(&'q self, sql: String) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .bind(self.claim.tenant.0)
+            .bind(self.shard)
+            .bind(self.claim.instance.0)
+            .bind(self.claim.run.0)
+            .bind(self.sweepable)
+    }
+
+    async fn run(&self, tx: &mut TenantTx, what: &'static str, sql: String) -> Result<u64> {
+        Ok(self.bind(sql).execute(tx.conn()).await.what(what)?.rows_affected())
+    }
+
+    /// What applying does, by type. The only place that counts.
+    async fn diff(&self, tx: &mut TenantTx) -> Result<Counts> {
+        let mut counts = Counts::new();
+        for kind in [&ENTITIES, &RELATIONSHIPS] {
+            let rows = self.bind(self.diff_sql(kind)).fetch_all(tx.conn()).await.what("compare with the graph")?;
+            for row in &rows {
+                counts.entry(row.column("_type")?).or_default().add(read_counts(row)?);
+            }
+        }
+        Ok(counts)
+    }
+
+    fn diff_sql(&self, kind: &Kind) -> String {
+        let Kind { code, table, .. } = kind;
+        let staged = self.table;
+        // An object that only moved to another slice is unchanged.
+        format!(
+            "WITH given AS (SELECT $4::uuid, $5::int[]) \
+             SELECT s._type, count(*) FILTER (WHERE o.key_hash IS NULL) AS created, \
+                 count(*) FILTER (WHERE o.content_hash <> s.content_hash) AS updated, \
+                 count(*) FILTER (WHERE o.content_hash = s.content_hash) AS unchanged, 0::bigint AS deleted \
+             FROM {staged} s LEFT JOIN {table} o ON {SAME} \
+             WHERE s.kind = '{code}' AND s.op IN ('I', 'U') GROUP BY s._type \
+             UNION ALL \
+             SELECT o._type, 0, 0, 0, count(*) FROM {staged} s JOIN {table} o ON {SAME} AND o.slice_id = s.slice_id \
+             WHERE s.kind = '{code}' AND s.op = 'D' AND s.slice_id = ANY($5) GROUP BY o._type"
+        )
+    }
+
+    async fn write(&self, tx: &mut TenantTx) -> Result<()> {
+        for kind in [&ENTITIES, &RELATIONSHIPS] {
+            self.run(tx, "keep former versions", self.former_sql(kind)).await?;
+            self.run(tx, "delete what is gone", self.delete_sql(kind)).await?;
+        }
+        self.run(tx, "write entities", self.entities_sql()).await?;
+        self.run(tx, "write relationships", self.relationships_sql()).await?;
+        self.run(tx, "tie relationships", self.tie_sql()).await?;
+        for end in ["from_hash", "to_hash"] {
+            self.run(tx, "untie relationships", self.untie_sql(end)).await?;
+        }
+        Ok(())
+    }
+
+    /// What an object was before it changed; in the same statement that deletes, what it was before it went.
+    fn former_sql(&self, kind: &Kind) -> String {
+        let Kind { code, table, former } = kind;
+        let staged = self.table;
+        format!(
+            "INSERT INTO changes (tenant_id, shard, instance_id, run_id, kind, key_hash, op, _type, _key, former, \
+                 changed_at) \
+             SELECT $1, $2, $3, $4, '{code}', o.key_hash, \
+                 CASE WHEN s.op = 'D' THEN 'deleted' ELSE 'updated' END, o._type, o._key, {former}, now() \
+             FROM {staged} s JOIN {table} o ON {SAME} \
+             WHERE s.kind = '{code}' AND CASE WHEN s.op = 'D' \
+                 THEN s.slice_id = ANY($5) AND o.slice_id = s.slice_id ELSE o.content_hash <> s.content_hash END"
+        )
+    }
+
+    fn delete_sql(&self, kind: &Kind) -> String {
+        let Kind { code, table, .. } = kind;
+        let staged = self.table;
+        format!(
+            "WITH given AS (SELECT $4::uuid) \
+             DELETE FROM {table} o USING {staged} s \
+             WHERE {SAME} AND s.kind = '{code}' AND s.op = 'D' AND s.slice_id = ANY($5) AND o.slice_id = s.slice_id"
+        )
+    }
+
+    /// In the order of the key, which is the order of the index. An object that is there as it is isn't rewritten, even
+    /// if it was staged.
+    fn entities_sql(&self) -> String {
+        let staged = self.table;
+        format!(
+            "WITH given AS (SELECT $5::int[]) \
+             INSERT INTO entities AS o (tenant_id, shard, instance_id, key_hash, content_hash, slice_id, _type, _class, \
+                 _key, display_name, properties, run_id, created_at, updated_at) \
+             SELECT $1, $2, $3, s.key_hash, s.content_hash, s.slice_id, s._type, s._class, s._key, s.display_name, \
+                 s.properties, $4, now(), now() \
+             FROM {staged} s WHERE s.kind = 'E' AND s.op IN ('I', 'U') ORDER BY s.key_hash \
+             ON CONFLICT (tenant_id, shard, instance_id, key_hash) DO UPDATE SET \
+                 content_hash = EXCLUDED.content_hash, slice_id = EXCLUDED.slice_id, _type = EXCLUDED._type, \
+                 _class = EXCLUDED._class, display_name = EXCLUDED.display_name, properties = EXCLUDED.properties, \
+                 {WRITTEN} {IF_DIFFERENT}"
+        )
+    }
+
+    /// Whether a relationship dangles is looked up here, after the entities are written.
+    fn relationships_sql(&self) -> String {
+        let staged = self.table;
+        format!(
+            "WITH given AS (SELECT $5::int[]) \
+             INSERT INTO relationships AS o (tenant_id, shard, instance_id, key_hash, content_hash, slice_id, _type, \
+                 _key, verb, from_key, from_hash, to_key, to_hash, dangling, properties, run_id, created_at, updated_at) \
+             SELECT $1, $2, $3, s.key_hash, s.content_hash, s.slice_id, s._type, s._key, s.verb, s.from_key, \
+                 s.from_hash, s.to_key, s.to_hash, f.key_hash IS NULL OR t.key_hash IS NULL, s.properties, $4, now(), \
+                 now() \
+             FROM {staged} s \
+             LEFT JOIN entities f ON f.tenant_id = $1 AND f.shard = $2 AND f.instance_id = $3 \
+                 AND f.key_hash = s.from_hash \
+             LEFT JOIN entities t ON t.tenant_id = $1 AND t.shard = $2 AND t.instance_id = $3 \
+                 AND t.key_hash = s.to_hash \
+             WHERE s.kind = 'R' AND s.op IN ('I', 'U') ORDER BY s.key_hash \
+             ON CONFLICT (tenant_id, shard, instance_id, key_hash) DO UPDATE SET \
+                 content_hash = EXCLUDED.content_hash, slice_id = EXCLUDED.slice_id, _type = EXCLUDED._type, \
+                 verb = EXCLUDED.verb, from_key = EXCLUDED.from_key, from_hash = EXCLUDED.from_hash, \
+                 to_key = EXCLUDED.to_key, to_hash = EXCLUDED.to_hash, dangling = EXCLUDED.dangling, \
+                 properties = EXCLUDED.properties, {WRITTEN} {IF_DIFFERENT}"
+        )
+    }
+
+    /// Relationships that were kept aside and whose missing end has come.
+    fn tie_sql(&self) -> String {
+        let staged = self.table;
+        let came = format!("SELECT s.key_hash FROM {staged} s WHERE s.kind = 'E' AND s.op IN ('I', 'U')");
+        let there = |end| {
+            format!(
+                "EXISTS (SELECT 1 FROM entities e WHERE e.tenant_id = $1 AND e.shard = $2 AND e.instance_id = $3 \
+                 AND e.key_hash = o.{end})"
+            )
+        };
+        format!(
+            "WITH given AS (SELECT $4::uuid, $5::int[]) \
+             UPDATE relationships o SET dangling = false \
+             WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.dangling \
+               AND (o.from_hash IN ({came}) OR o.to_hash IN ({came})) AND {} AND {}",
+            there("from_hash"),
+            there("to_hash")
+        )
+    }
+
+    /// Relationships one of whose ends has gone.
+    fn untie_sql(&self, end: &str) -> String {
+        let staged = self.table;
+        format!(
+            "WITH given AS (SELECT $4::uuid, $5::int[]) \
+             UPDATE relationships o SET dangling = true FROM {staged} s \
+             WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.{end} = s.key_hash \
+               AND NOT o.dangling AND s.kind = 'E' AND s.op = 'D' \
+               AND NOT EXISTS (SELECT 1 FROM entities e WHERE e.tenant_id = $1 AND e.shard = $2 \
+                   AND e.instance_id = $3 AND e.key_hash = o.{end})"
+        )
+    }
+}
+
+/// Which run wrote a version and when. An object that only moved to another slice keeps both.
+const WRITTEN: &str = "run_id = CASE WHEN o.content_hash = EXCLUDED.content_hash THEN o.run_id ELSE EXCLUDED.run_id END, \
+     updated_at = CASE WHEN o.content_hash = EXCLUDED.content_hash THEN o.updated_at ELSE EXCLUDED.updated_at END";
+
+const IF_DIFFERENT: &str = "WHERE o.content_hash <> EXCLUDED.content_hash OR o.slice_id <> EXCLUDED.slice_id";
+
+fn read_counts(row: &PgRow) -> Result<TypeCounts> {
+    Ok(TypeCounts {
+        created: row.count("created")?,
+        updated: row.count("updated")?,
+        unchanged: row.count("unchanged")?,
+        deleted: row.count("deleted")?,
+    })
+}

@@ -1,0 +1,619 @@
+//! Runs: the queue and the ledger.
+//!
+//! A run that isn't over has a row in `run_queue` (ids only, no tenant's data) next to its row in `runs`. Whoever
+//! changes either locks the queue row first, then the run, then the instance: one order, no deadlock.
+//!
+//! A claim is a lease and a fence. The lease says until when a worker has the run; the fence counts claims. A worker
+//! that lost its lease, for whatever reason, holds an old fence, and everything that is done under a claim checks it.
+
+use crate::error::{Result, StoreError, What, is_unique_violation};
+use crate::instances::{self, Instance};
+use crate::pool::Store;
+use crate::row::{Columns, clean};
+use crate::staging;
+use crate::tx::TenantTx;
+use crate::tx::sealed::Conn;
+use jiff::Timestamp;
+use porthole_model::context::OpContext;
+use porthole_model::id::{InstanceId, ModuleDigest, Name, RunId, TenantId};
+use porthole_model::run::{Claim, Counts, Fault, Outcome, RunMode, RunState};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use std::time::Duration;
+
+/// How often a claim that another worker won is tried again at once.
+const CLAIM_ATTEMPTS: usize = 5;
+/// The most runs that one list shows.
+pub const MAX_LIST: u32 = 1000;
+
+/// A run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Whose configuration.
+    pub instance: InstanceId,
+    /// The instance's name.
+    pub instance_name: Name,
+    /// The module that the instance had when the run was queued: what runs.
+    pub module: ModuleDigest,
+    /// Where it stands.
+    pub state: RunState,
+    /// What becomes of the graph.
+    pub mode: RunMode,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Effective operations and steps.
+    pub plan: Option<Value>,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for.
+    pub queued_at: Timestamp,
+    /// When a worker began.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+    /// The last worker that claimed it.
+    pub worker: Option<String>,
+    /// Counts claims.
+    pub fence: i64,
+    /// Whose failure it was.
+    pub fault: Option<Fault>,
+    /// What there is to say about its end.
+    pub message: String,
+    /// What it did (held: would do), by type.
+    pub counts: Counts,
+    /// What it used.
+    pub usage: Option<Value>,
+    /// What held around the guest.
+    pub isolation: Option<Value>,
+    /// The operator's exceptions in force.
+    pub exceptions: Option<Value>,
+    /// Digest of what was collected.
+    pub graph_digest: Option<String>,
+    /// Digest of the recorded calls.
+    pub transcript_digest: Option<String>,
+    /// Who let a held run go on.
+    pub confirmed_by: Option<String>,
+    /// Who asked for its end.
+    pub cancelled_by: Option<String>,
+}
+
+/// A run to queue.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// Of this instance.
+    pub instance: InstanceId,
+    /// What becomes of the graph.
+    pub mode: RunMode,
+    /// Why, in words.
+    pub reason: &'a str,
+}
+
+/// A run that this worker now has.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The claim, for everything that follows.
+    pub claim: Claim,
+    /// The run.
+    pub run: Run,
+    /// Its instance.
+    pub instance: Instance,
+    /// It was held and a person confirmed it: what is left to do is [`crate::reconcile::apply_held`].
+    pub confirmed: bool,
+}
+
+/// What a worker is told when it says that it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Someone asked for the run's end.
+    pub cancel_requested: bool,
+}
+
+/// A run that lost its worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The run, finished as timed-out.
+    pub run: RunId,
+    /// The worker that was lost.
+    pub worker: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunFinish {
+    /// How.
+    pub outcome: Outcome,
+    /// Whose failure it was.
+    pub fault: Option<Fault>,
+    /// What there is to say.
+    pub message: String,
+    /// By type. For [`crate::reconcile::apply`]: what only the worker knows, `unchanged`; the rest is counted there.
+    pub counts: Counts,
+    /// What it used.
+    pub usage: Option<Value>,
+    /// Digest of what was collected.
+    pub graph_digest: Option<String>,
+    /// Digest of the recorded calls.
+    pub transcript_digest: Option<String>,
+}
+
+impl RunFinish {
+    /// An end with nothing to count.
+    #[must_use]
+    pub fn new(outcome: Outcome, fault: Option<Fault>, message: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            fault,
+            message: message.into(),
+            counts: Counts::new(),
+            usage: None,
+            graph_digest: None,
+            transcript_digest: None,
+        }
+    }
+}
+
+/// What is known before a run's first step, for whoever reads its record.
+#[derive(Debug, Clone, Default)]
+pub struct RunStart {
+    /// Effective operations and steps.
+    pub plan: Option<Value>,
+    /// What holds around the guest.
+    pub isolation: Option<Value>,
+    /// The operator's exceptions in force.
+    pub exceptions: Option<Value>,
+}
+
+const SELECT: &str = "SELECT r.*, i.name AS instance_name FROM runs r \
+     JOIN instances i ON i.tenant_id = r.tenant_id AND i.instance_id = r.instance_id";
+
+fn read(row: &PgRow) -> Result<Run> {
+    Ok(Run {
+        id: RunId(row.column("run_id")?),
+        instance: InstanceId(row.column("instance_id")?),
+        instance_name: row.word("instance_name")?,
+        module: row.word("module_digest")?,
+        state: row.word("state")?,
+        mode: row.word("mode")?,
+        outcome: row.word_or_null("outcome")?,
+        plan: row.json_or_null("plan")?,
+        requested_by: row.column("requested_by")?,
+        reason: row.column("reason")?,
+        queued_at: row.time("queued_at")?,
+        started_at: row.time_or_null("started_at")?,
+        finished_at: row.time_or_null("finished_at")?,
+        worker: row.column("worker")?,
+        fence: row.column("fence")?,
+        fault: row.word_or_null("fault")?,
+        message: row.column("message")?,
+        counts: row.json("counts")?,
+        usage: row.json_or_null("usage")?,
+        isolation: row.json_or_null("isolation")?,
+        exceptions: row.json_or_null("exceptions")?,
+        graph_digest: row.column("graph_digest")?,
+        transcript_digest: row.column("transcript_digest")?,
+        confirmed_by: row.column("confirmed_by")?,
+        cancelled_by: row.column("cancelled_by")?,
+    })
+}
+
+/// Queues a run. It waits for its turn while another run of the instance is active.
+///
+/// # Errors
+/// `NotFound` when the tenant has no such instance, `Disabled` when it is switched off.
+pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewRun<'_>) -> Result<Run> {
+    let instance = instances::get(tx, new.instance).await?;
+    if instance.disabled {
+        return Err(StoreError::Disabled(instance.name.to_string()));
+    }
+    let (tenant, run) = (tx.tenant(), RunId::new());
+    sqlx::query(
+        "INSERT INTO runs (tenant_id, run_id, instance_id, module_digest, mode, requested_by, reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .bind(instance.id.0)
+    .bind(instance.module.to_string())
+    .bind(new.mode.as_str())
+    .bind(ctx.actor.to_string())
+    .bind(clean(new.reason))
+    .execute(tx.conn())
+    .await
+    .what("queue a run")?;
+    sqlx::query("INSERT INTO run_queue (tenant_id, run_id, instance_id) VALUES ($1, $2, $3)")
+        .bind(tenant.0)
+        .bind(run.0)
+        .bind(instance.id.0)
+        .execute(tx.conn())
+        .await
+        .what("queue a run")?;
+    get(tx, run).await
+}
+
+/// Claims the run that has waited longest, of whatever tenant. Runs of an instance that has an active run wait.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(store: &Store, worker: &str, lease: Duration) -> Result<Option<Claimed>> {
+    claim_where(store, worker, lease, None).await
+}
+
+/// Claims one run, for a worker that serves a person who waits for it. None when it can't be claimed now: it is not
+/// queued, another worker has it, or its instance has another active run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_run(store: &Store, worker: &str, lease: Duration, run: RunId) -> Result<Option<Claimed>> {
+    claim_where(store, worker, lease, Some(run)).await
+}
+
+async fn claim_where(store: &Store, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Claimed>> {
+    for _ in 0..CLAIM_ATTEMPTS {
+        match try_claim(store, worker, lease, only).await {
+            // Two workers, two runs of one instance, both saw no active run: the index let one of them through.
+            Err(StoreError::Query { source, .. }) if is_unique_violation(&source) => {}
+            other => return other,
+        }
+    }
+    Ok(None)
+}
+
+async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Claimed>> {
+    let what = "claim a run";
+    let mut tx = store.begin().await?;
+    let row = sqlx::query(
+        "WITH next AS ( \
+             SELECT q.tenant_id, q.run_id FROM run_queue q \
+             WHERE q.lease_until IS NULL AND q.available_at <= now() AND ($1::uuid IS NULL OR q.run_id = $1) \
+               AND NOT EXISTS (SELECT 1 FROM run_queue o \
+                   WHERE o.tenant_id = q.tenant_id AND o.instance_id = q.instance_id AND o.run_id <> q.run_id \
+                     AND (o.lease_until IS NOT NULL OR o.held_fence IS NOT NULL)) \
+             ORDER BY q.available_at, q.run_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED) \
+         UPDATE run_queue q SET fence = q.fence + 1, worker = $2, lease_until = now() + make_interval(secs => $3) \
+         FROM next WHERE q.tenant_id = next.tenant_id AND q.run_id = next.run_id \
+         RETURNING q.tenant_id, q.run_id, q.instance_id, q.fence, q.held_fence IS NOT NULL AS confirmed",
+    )
+    .bind(only.map(|r| r.0))
+    .bind(clean(worker))
+    .bind(lease.as_secs_f64())
+    .fetch_optional(tx.conn())
+    .await
+    .what(what)?;
+    let Some(row) = row else { return Ok(None) };
+    let claim = Claim {
+        tenant: TenantId(row.column("tenant_id")?),
+        instance: InstanceId(row.column("instance_id")?),
+        run: RunId(row.column("run_id")?),
+        fence: row.column("fence")?,
+    };
+    let mut tx = tx.enter(claim.tenant).await?;
+    sqlx::query(
+        "UPDATE runs SET state = 'running', fence = $3, worker = $4, started_at = coalesce(started_at, now()) \
+         WHERE tenant_id = $1 AND run_id = $2 AND state = 'queued'",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .bind(clean(worker))
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    let run = get(&mut tx, claim.run).await?;
+    let instance = instances::get(&mut tx, claim.instance).await?;
+    tx.commit().await?;
+    Ok(Some(Claimed { claim, run, instance, confirmed: row.column("confirmed")? }))
+}
+
+/// Says that the worker is alive: the lease starts anew. Never waits for a lock: while the worker's own reconcile holds
+/// the row, nobody can sweep it either.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current. The worker has to stop.
+pub async fn heartbeat(store: &Store, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
+    let what = "extend a lease";
+    let extended: Option<bool> = sqlx::query_scalar(
+        "WITH mine AS (SELECT 1 FROM run_queue WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 \
+             AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED) \
+         UPDATE run_queue SET lease_until = now() + make_interval(secs => $4) \
+         WHERE tenant_id = $1 AND run_id = $2 AND EXISTS (SELECT 1 FROM mine) RETURNING cancel_requested",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .bind(lease.as_secs_f64())
+    .fetch_optional(&store.pool)
+    .await
+    .what(what)?;
+    if let Some(cancel_requested) = extended {
+        return Ok(Heartbeat { cancel_requested });
+    }
+    let locked: Option<bool> = sqlx::query_scalar(
+        "SELECT cancel_requested FROM run_queue \
+         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL",
+    )
+    .bind(claim.tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .fetch_optional(&store.pool)
+    .await
+    .what(what)?;
+    locked.map(|cancel_requested| Heartbeat { cancel_requested }).ok_or(StoreError::StaleClaim(claim.run))
+}
+
+/// Records what is known before the first step.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current.
+pub async fn record_start(tx: &mut TenantTx, claim: &Claim, start: &RunStart) -> Result<()> {
+    let tenant = tx.tenant();
+    let done = sqlx::query(
+        "UPDATE runs SET plan = coalesce($4, plan), isolation = coalesce($5, isolation), \
+             exceptions = coalesce($6, exceptions) \
+         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND state = 'running'",
+    )
+    .bind(tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .bind(start.plan.as_ref().map(Json))
+    .bind(start.isolation.as_ref().map(Json))
+    .bind(start.exceptions.as_ref().map(Json))
+    .execute(tx.conn())
+    .await
+    .what("record the start of a run")?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+}
+
+/// Ends a run without touching the graph: a failure, a denial, a cancellation, a plan. What it staged is dropped, its
+/// open slices and calls are closed.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current.
+pub async fn finish(tx: &mut TenantTx, claim: &Claim, finish: &RunFinish) -> Result<()> {
+    lock_claim(tx, claim).await?;
+    end(tx, claim.run, finish).await
+}
+
+/// Locks the queue row of a claim that is current. The sweeper passes by locked rows.
+pub(crate) async fn lock_claim(tx: &mut TenantTx, claim: &Claim) -> Result<LockedClaim> {
+    let tenant = tx.tenant();
+    let row = sqlx::query(
+        "SELECT held_fence FROM run_queue \
+         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL FOR UPDATE",
+    )
+    .bind(tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .fetch_optional(tx.conn())
+    .await
+    .what("check a claim")?
+    .ok_or(StoreError::StaleClaim(claim.run))?;
+    Ok(LockedClaim { held_fence: row.column("held_fence")? })
+}
+
+/// What [`lock_claim`] saw.
+pub(crate) struct LockedClaim {
+    /// The claim under which a held run staged.
+    pub(crate) held_fence: Option<i64>,
+}
+
+/// Ends a run whose queue row the caller has locked: the run's row, what is open under it, its staging tables, its
+/// place in the queue.
+pub(crate) async fn end(tx: &mut TenantTx, run: RunId, finish: &RunFinish) -> Result<()> {
+    let what = "finish a run";
+    let tenant = tx.tenant();
+    sqlx::query(
+        "UPDATE runs SET state = 'finished', finished_at = clock_timestamp(), outcome = $3, fault = $4, message = $5, \
+             counts = $6, usage = coalesce($7, usage), graph_digest = $8, transcript_digest = $9, held = NULL \
+         WHERE tenant_id = $1 AND run_id = $2 AND state <> 'finished'",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .bind(finish.outcome.as_str())
+    .bind(finish.fault.map(Fault::as_str))
+    .bind(clean(&finish.message))
+    .bind(Json(&finish.counts))
+    .bind(finish.usage.as_ref().map(Json))
+    .bind(&finish.graph_digest)
+    .bind(&finish.transcript_digest)
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    // A step that never came to an end ended as its run did; a run that succeeded has none.
+    sqlx::query(
+        "UPDATE run_slices SET state = 'finished', finished_at = clock_timestamp(), note = '', outcome = $3, \
+             reason = CASE WHEN reason = '' THEN 'the run ended before it' ELSE reason END \
+         WHERE tenant_id = $1 AND run_id = $2 AND state <> 'finished'",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .bind(finish.outcome.as_str())
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    // A record of an effect is completed once: by whoever made it or, if that is lost, here.
+    sqlx::query(
+        "UPDATE run_calls SET completed_at = clock_timestamp(), fault_code = 'lost' \
+         WHERE tenant_id = $1 AND run_id = $2 AND completed_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    let queued = sqlx::query("DELETE FROM run_queue WHERE tenant_id = $1 AND run_id = $2 RETURNING fence, held_fence")
+        .bind(tenant.0)
+        .bind(run.0)
+        .fetch_optional(tx.conn())
+        .await
+        .what(what)?;
+    if let Some(queued) = queued {
+        staging::drop_table(tx.conn(), run, queued.column("fence")?).await?;
+        if let Some(held) = queued.column::<Option<i64>>("held_fence")? {
+            staging::drop_table(tx.conn(), run, held).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends every run whose lease ran out. Any process may do this at any time.
+///
+/// # Errors
+/// When the database fails. What was swept until then stays swept.
+pub async fn sweep(store: &Store) -> Result<Vec<Swept>> {
+    let mut swept = Vec::new();
+    while let Some(one) = sweep_one(store).await? {
+        swept.push(one);
+    }
+    Ok(swept)
+}
+
+async fn sweep_one(store: &Store) -> Result<Option<Swept>> {
+    let mut tx = store.begin().await?;
+    let row = sqlx::query(
+        "SELECT tenant_id, run_id, instance_id, coalesce(worker, '') AS worker, \
+             ceil(extract(epoch FROM now() - lease_until))::bigint AS overdue_s \
+         FROM run_queue WHERE lease_until < now() ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED",
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .what("look for lost runs")?;
+    let Some(row) = row else { return Ok(None) };
+    let swept = Swept {
+        tenant: TenantId(row.column("tenant_id")?),
+        instance: InstanceId(row.column("instance_id")?),
+        run: RunId(row.column("run_id")?),
+        worker: row.column("worker")?,
+    };
+    let overdue_s: i64 = row.column("overdue_s")?;
+    let mut tx = tx.enter(swept.tenant).await?;
+    let message = format!(
+        "worker `{}` was lost: its lease ran out {overdue_s} s ago; nothing of this run was applied",
+        swept.worker
+    );
+    end(&mut tx, swept.run, &RunFinish::new(Outcome::TimedOut, Some(Fault::Host), message)).await?;
+    tx.commit().await?;
+    Ok(Some(swept))
+}
+
+/// Asks for the end of a run. A queued or held one is over at once; a running one when its worker hears of it, with the
+/// next heartbeat.
+///
+/// # Errors
+/// `NotFound` when the tenant has no such run, `State` when it is over.
+pub async fn request_cancel(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> Result<Run> {
+    let what = "cancel a run";
+    let tenant = tx.tenant();
+    sqlx::query("UPDATE run_queue SET cancel_requested = true WHERE tenant_id = $1 AND run_id = $2")
+        .bind(tenant.0)
+        .bind(run.0)
+        .execute(tx.conn())
+        .await
+        .what(what)?;
+    let found = get(tx, run).await?;
+    if found.state == RunState::Finished {
+        return Err(StoreError::State { run, state: found.state, needed: "queued, running or held" });
+    }
+    sqlx::query("UPDATE runs SET cancelled_by = coalesce(cancelled_by, $3) WHERE tenant_id = $1 AND run_id = $2")
+        .bind(tenant.0)
+        .bind(run.0)
+        .bind(ctx.actor.to_string())
+        .execute(tx.conn())
+        .await
+        .what(what)?;
+    if found.state != RunState::Running {
+        let message = format!("cancelled by {} while it was {}", ctx.actor, found.state);
+        end(tx, run, &RunFinish::new(Outcome::Cancelled, None, message)).await?;
+    }
+    get(tx, run).await
+}
+
+/// Lets a held run go on: it is queued again, before its instance's other runs, and whoever claims it applies what it
+/// staged.
+///
+/// # Errors
+/// `NotFound` when the tenant has no such run, `State` when it isn't held.
+pub async fn confirm(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> Result<Run> {
+    let what = "confirm a run";
+    let tenant = tx.tenant();
+    sqlx::query(
+        "UPDATE run_queue SET available_at = now() \
+         WHERE tenant_id = $1 AND run_id = $2 AND lease_until IS NULL AND held_fence IS NOT NULL",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    let confirmed = sqlx::query(
+        "UPDATE runs SET state = 'queued', confirmed_by = $3, confirmed_at = now() \
+         WHERE tenant_id = $1 AND run_id = $2 AND state = 'held'",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .bind(ctx.actor.to_string())
+    .execute(tx.conn())
+    .await
+    .what(what)?;
+    let found = get(tx, run).await?;
+    match confirmed.rows_affected() {
+        1 => Ok(found),
+        _ => Err(StoreError::State { run, state: found.state, needed: "held" }),
+    }
+}
+
+/// A run by its id.
+///
+/// # Errors
+/// `NotFound` when the tenant has none.
+pub async fn get(tx: &mut TenantTx, run: RunId) -> Result<Run> {
+    let tenant = tx.tenant();
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} WHERE r.tenant_id = $1 AND r.run_id = $2")))
+        .bind(tenant.0)
+        .bind(run.0)
+        .fetch_optional(tx.conn())
+        .await
+        .what("find a run")?;
+    read(&row.ok_or_else(|| StoreError::not_found("run", run))?)
+}
+
+/// The newest runs of an instance, or of all, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(tx: &mut TenantTx, instance: Option<InstanceId>, limit: u32) -> Result<Vec<Run>> {
+    let tenant = tx.tenant();
+    let sql = format!(
+        "{SELECT} WHERE r.tenant_id = $1 AND ($2::uuid IS NULL OR r.instance_id = $2) ORDER BY r.run_id DESC LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(instance.map(|i| i.0))
+        .bind(i64::from(limit.min(MAX_LIST)))
+        .fetch_all(tx.conn())
+        .await
+        .what("list the runs")?;
+    rows.iter().map(read).collect()
+}
+
+/// The tenant of a run that isn't over: for a process that was told only the run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn queued_tenant(store: &Store, run: RunId) -> Result<Option<TenantId>> {
+    let tenant = sqlx::query_scalar("SELECT tenant_id FROM run_queue WHERE run_id = $1")
+        .bind(run.0)
+        .fetch_optional(&store.pool)
+        .await
+        .what("find a queued run")?;
+    Ok(tenant.map(TenantId))
+}
