@@ -63,7 +63,8 @@ fn what_all_three_owners_allow_is_a_request() {
 #[test]
 fn the_manifest_is_the_first_owner() {
     let all = policy(|_, _| {});
-    let cases: [(&str, &str, &[(&str, &str)], &str); 7] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 7] = [
         ("users", "delete-users", &[], "the manifest declares no such operation"),
         ("users", "LIST-USERS", &[ORG], "the manifest declares no such operation"),
         ("users", "", &[], "the manifest declares no such operation"),

@@ -91,7 +91,7 @@ macro_rules! name {
                 if check(&value) {
                     Ok(Self(value))
                 } else {
-                    let shown = value.chars().take(80).collect();
+                    let shown = crate::text::shown(&value);
                     Err(NameError { kind: $kind, value: shown, rule: $rule })
                 }
             }
@@ -209,7 +209,7 @@ impl FromStr for ModuleDigest {
     fn from_str(s: &str) -> Result<Self, NameError> {
         let refuse = || NameError {
             kind: "module digest",
-            value: s.chars().take(80).collect(),
+            value: crate::text::shown(s),
             rule: "`sha256:` and 64 hexadecimal digits",
         };
         let digits = s.strip_prefix("sha256:").ok_or_else(refuse)?;
@@ -230,3 +230,7 @@ impl<'de> Deserialize<'de> for ModuleDigest {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+#[path = "id_tests.rs"]
+mod tests;

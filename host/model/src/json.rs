@@ -24,6 +24,9 @@ pub const MAX_PROPERTIES: usize = 256;
 /// The longest name of a property or an inner key, in bytes. Tag keys of cloud providers have up to 256.
 pub const MAX_NAME_BYTES: usize = 256;
 
+/// Room for members that is made at once: most objects have fewer.
+const TYPICAL_MEMBERS: usize = 16;
+
 /// The canonical form of one JSON value.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ impl<'a> Scanner<'a> {
     /// Starts at the beginning.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Reason> {
         let text = std::str::from_utf8(bytes).map_err(|e| Reason::Utf8(e.valid_up_to()))?;
-        Ok(Self { text, at: 0, depth: 0, members: Vec::new(), scratch: String::new() })
+        Ok(Self { text, at: 0, depth: 0, members: Vec::with_capacity(TYPICAL_MEMBERS), scratch: String::new() })
     }
 
     fn syntax(&self, expected: &'static str) -> Reason {
@@ -203,14 +206,15 @@ impl<'a> Scanner<'a> {
                 out.push(',');
             }
             let start = out.len();
-            write_string(&name, out);
+            write_read(&name, out);
             out.push(':');
             let null = scanner.peek() == Some(b'n');
             scanner.value(out)?;
             scanner.members.push(Member { name, null, start, end: out.len() });
             Ok(())
         })?;
-        let mut members = self.members.split_off(first);
+        // The outermost takes the buffer itself, which saves a copy for the flat objects that most are.
+        let mut members = if first == 0 { std::mem::take(&mut self.members) } else { self.members.split_off(first) };
         self.sort(&mut members, out, opened_at)?;
         out.push('}');
         Ok(members)
@@ -249,7 +253,7 @@ impl<'a> Scanner<'a> {
                 if text.len() > MAX_STRING_BYTES {
                     return Err(Reason::StringTooLong(text.len()));
                 }
-                write_string(&text, out);
+                write_read(&text, out);
                 Ok(())
             }
             Some(b'{') => {
@@ -398,8 +402,20 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Writes a string that was read. One without escapes is in canonical form already.
+fn write_read(text: &Cow<'_, str>, out: &mut String) {
+    match text {
+        Cow::Borrowed(plain) => {
+            out.push('"');
+            out.push_str(plain);
+            out.push('"');
+        }
+        Cow::Owned(text) => write_string(text, out),
+    }
+}
+
 /// Writes a string with the escapes of RFC 8785: those that JSON demands, in their short form where there is one.
-pub(crate) fn write_string(text: &str, out: &mut String) {
+fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| b == b'"' || b == b'\\' || b < 0x20) {

@@ -156,3 +156,7 @@ pub struct Claim {
     /// Counts claims of this run.
     pub fence: i64,
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -39,7 +39,8 @@ fn a_slice_of_which_everything_was_seen_is_complete() {
 
 #[test]
 fn whatever_is_missing_makes_it_incomplete_though_the_guest_says_ok() {
-    let cases: [(&str, fn(&mut SliceLedger), Outcome); 7] = [
+    type Case = (&'static str, fn(&mut SliceLedger), Outcome);
+    let cases: [Case; 7] = [
         ("denied (granted)", |l| l.denied(&denial()), Outcome::Partial),
         ("status: 500", |l| l.faulted("status", "500", None), Outcome::Partial),
         ("cut short: body", |l| l.cut("body"), Outcome::Partial),
