@@ -16,6 +16,7 @@ use porthole_model::id::OperationId;
 use porthole_model::manifest::Rate;
 use porthole_model::operation::PreparedRequest;
 use reqwest::header::HeaderValue;
+use url::{Origin, Url};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -180,6 +181,18 @@ impl Session {
         observer: &dyn Observer,
     ) -> Result<Reply, CallFault> {
         send::call(&self.inner, request, rules, observer).await
+    }
+}
+
+impl Session {
+    /// The origins that a provider may name as its own in links: that of the URL, and that of the endpoint which an
+    /// operator mapped its host to.
+    #[must_use]
+    pub fn origins(&self, url: &Url) -> Vec<Origin> {
+        let mapped = self.inner.clients.policy().check_url(url).ok().map(|target| target.url().origin());
+        let mut origins = vec![url.origin()];
+        origins.extend(mapped.filter(|origin| *origin != url.origin()));
+        origins
     }
 }
 

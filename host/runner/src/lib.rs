@@ -1,1 +1,20 @@
 //! One run from claim to finish.
+//!
+//! Start reading at [`execute`]: prepare, start, steps, reconcile. [`worker`] claims runs and keeps their leases; [`broker`]
+//! is the loop that talks to the sandbox; [`calls`] is the path of one call, [`collector`] that of one object; [`finish`]
+//! is the way into the graph.
+
+pub mod broker;
+pub mod calls;
+pub mod collector;
+pub mod compile;
+pub mod execute;
+pub mod finish;
+pub mod index;
+pub mod limits;
+pub mod prepare;
+pub mod process;
+pub mod recorder;
+pub mod schedule;
+pub mod spool;
+pub mod worker;

@@ -1,0 +1,13 @@
+//! One file for each noun.
+
+pub(crate) mod credential;
+pub(crate) mod egress;
+pub(crate) mod grant;
+pub(crate) mod graph;
+pub(crate) mod instance;
+pub(crate) mod module;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod status;
+pub(crate) mod tenant;
+pub(crate) mod up;

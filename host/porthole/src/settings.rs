@@ -1,0 +1,103 @@
+//! Configuration is read once, here, and handed on as small structs: flags and environment first, then `porthole.toml`,
+//! then defaults.
+
+use anyhow::{Context as _, Result, bail};
+use porthole_egress::EgressConfig;
+use porthole_model::grant::Ceiling;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What every command needs to know.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Where the private Postgres, keys and compiled code live.
+    pub data: PathBuf,
+    /// An existing server instead of the private one.
+    pub database_url: Option<String>,
+    /// The operator's file.
+    pub file: File,
+    /// The folder of our programs.
+    pub bin_dir: PathBuf,
+}
+
+/// `porthole.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct File {
+    /// `[egress]` and `[endpoints]`.
+    #[serde(flatten)]
+    pub egress: EgressConfig,
+    /// `[ceiling.MODULE]`: what nobody may use, whatever a tenant grants.
+    pub ceiling: BTreeMap<String, Ceiling>,
+    /// `[worker]`.
+    pub worker: WorkerTable,
+}
+
+/// `[worker]`: how much a worker does at once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct WorkerTable {
+    /// Runs at once; each is a process of a few MiB that mostly waits for its provider.
+    pub runs: usize,
+    /// Where the key-encryption key is, if not in the data folder.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for WorkerTable {
+    fn default() -> Self {
+        Self { runs: 8, key_file: None }
+    }
+}
+
+/// The tables that a file may have; anything else is a typing error that would silently change nothing.
+const TABLES: [&str; 4] = ["egress", "endpoints", "ceiling", "worker"];
+
+impl Settings {
+    /// Reads everything.
+    pub(crate) fn read(data: Option<PathBuf>, config: Option<PathBuf>, database_url: Option<String>) -> Result<Self> {
+        let data = match data {
+            Some(data) => data,
+            None => default_data()?,
+        };
+        let data = std::path::absolute(&data).with_context(|| format!("data folder {}", data.display()))?;
+        let beside = data.join("porthole.toml");
+        let file = match config {
+            Some(path) => read_file(&path)?,
+            None if beside.exists() => read_file(&beside)?,
+            None => File::default(),
+        };
+        let program = std::env::current_exe().context("where is this program?")?;
+        let bin_dir = program.parent().map(Path::to_owned).unwrap_or_default();
+        let database_url = database_url.filter(|url| !url.is_empty());
+        Ok(Self { data, database_url, file, bin_dir })
+    }
+
+    /// The key-encryption key's file.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.file.worker.key_file.clone().unwrap_or_else(|| self.data.join("key-encryption.key"))
+    }
+}
+
+/// For root a folder that the database's unprivileged user can reach; otherwise the user's own.
+fn default_data() -> Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/porthole"));
+    }
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()) {
+        return Ok(PathBuf::from(data).join("porthole"));
+    }
+    match std::env::var_os("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".local/share/porthole")),
+        None => bail!("no HOME: say where the data folder is with --data"),
+    }
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    let table: toml::Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    if let Some(unknown) = table.keys().find(|k| !TABLES.contains(&k.as_str())) {
+        bail!("{}: unknown table [{unknown}]; there are {}", path.display(), TABLES.join(", "));
+    }
+    toml::from_str(&text).with_context(|| path.display().to_string())
+}

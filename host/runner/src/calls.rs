@@ -1,0 +1,371 @@
+//! A guest's calls: decide, record, send, complete, page. The order is the point: the decision and its record are
+//! durable before the first byte leaves, and what the ledger says of a slice comes from here, from the wire, not from
+//! the guest.
+
+use crate::recorder::Recorder;
+use porthole_egress::{CallFault, Observer, Reply, ReplyRules, Session};
+use porthole_model::grant::{Denial, Layer, Policy};
+use porthole_model::id::{OperationId, Partition, Slot, StepId};
+use porthole_model::manifest::Body;
+use porthole_model::operation::PreparedRequest;
+use porthole_model::page::{NextPage, PageChain, next_page};
+use porthole_model::run::SliceKey;
+use porthole_model::slice::SliceLedger;
+use porthole_store::calls::{CallEnd, Decision, NewCall};
+use porthole_wire::{AskId, Call, CallError, Response, TaskId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Calls that one run may make. The largest organisation we know needs some 100,000.
+pub const MAX_CALLS: u64 = 2_000_000;
+/// Answer bytes that one run may take in: 64 GiB, a hundred times a large organisation's.
+pub const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// How often one operation was used, for the run record.
+#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+pub struct OperationUse {
+    /// Calls that were sent.
+    pub calls: u64,
+    /// Calls that were denied.
+    pub denied: u64,
+    /// Calls that failed.
+    pub faults: u64,
+    /// Bytes of the answers.
+    pub response_bytes: u64,
+    /// Time spent waiting for rate limits and retries, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// One task, as far as its calls are concerned.
+pub struct TaskCalls {
+    /// The task.
+    pub task: TaskId,
+    /// Its step.
+    pub step: StepId,
+    /// Its partition.
+    pub partition: Partition,
+    /// What the wire says about its completeness.
+    pub ledger: Mutex<SliceLedger>,
+    pages: Mutex<HashMap<u64, Pending>>,
+}
+
+struct Pending {
+    operation: OperationId,
+    arguments: Vec<(String, String)>,
+    credential: Option<String>,
+    chain: PageChain,
+}
+
+impl TaskCalls {
+    /// A task that has made no call yet.
+    #[must_use]
+    pub fn new(task: TaskId, step: StepId, partition: Partition) -> Self {
+        Self { task, step, partition, ledger: Mutex::default(), pages: Mutex::default() }
+    }
+
+    /// Its slice.
+    #[must_use]
+    pub fn slice(&self) -> SliceKey {
+        SliceKey { step: self.step.clone(), partition: self.partition.clone() }
+    }
+
+    /// The ledger. A panic elsewhere while it was held leaves plain counters behind, so it is used all the same.
+    pub fn ledger(&self) -> MutexGuard<'_, SliceLedger> {
+        self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn pages(&self) -> MutexGuard<'_, HashMap<u64, Pending>> {
+        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Performs the calls of one run.
+pub struct Caller {
+    /// The three owners' answer.
+    pub policy: Policy,
+    /// The way out.
+    pub session: Session,
+    /// Where calls are recorded.
+    pub recorder: Recorder,
+    /// The slots that have a credential.
+    pub bound: Vec<Slot>,
+    /// Cancelled runs send nothing more.
+    pub cancelled: CancellationToken,
+    /// Counts the run's records.
+    pub sequence: AtomicI64,
+    /// Calls so far.
+    pub calls: AtomicU64,
+    /// Answer bytes so far.
+    pub response_bytes: AtomicU64,
+    /// Use by operation.
+    pub usage: Mutex<BTreeMap<OperationId, OperationUse>>,
+    /// Says what the run is waiting for.
+    pub waiting: Arc<Mutex<Option<String>>>,
+}
+
+impl Observer for Caller {
+    fn waiting(&self, operation: &OperationId, wait: Duration, reason: &str) {
+        let text = format!("waiting {:.1} s before `{operation}`: {reason}", wait.as_secs_f32());
+        tracing::info!("{text}");
+        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(text);
+    }
+}
+
+impl Caller {
+    /// Performs the calls of one question, at once; answers in their order.
+    pub async fn many(&self, task: &TaskCalls, ask: AskId, calls: Vec<Call>) -> Vec<Result<Response, CallError>> {
+        let calls = calls.into_iter().enumerate().map(|(i, call)| self.one(task, token(ask, i), call));
+        futures_util::future::join_all(calls).await
+    }
+
+    async fn one(&self, task: &TaskCalls, token: u64, call: Call) -> Result<Response, CallError> {
+        let Pending { operation, arguments, credential, chain } = match call {
+            Call::Begin { operation, arguments, credential } => match OperationId::new(operation.clone()) {
+                Ok(id) => {
+                    let chain = PageChain::new(&arguments);
+                    Pending { operation: id, arguments, credential, chain }
+                }
+                Err(_) => {
+                    let denial = self.policy.decide(&task.step, &operation, &arguments).err();
+                    return Err(self.denied(task, denial.unwrap_or_else(|| unknown(&operation))).await);
+                }
+            },
+            Call::Next { token } => {
+                let pending = task.pages().remove(&token).ok_or(CallError::BadToken)?;
+                task.ledger().page_followed(token);
+                pending
+            }
+        };
+        if self.cancelled.is_cancelled() {
+            task.ledger().cancelled();
+            return Err(CallError::Cancelled);
+        }
+        let request = match self.policy.decide(&task.step, operation.as_str(), &arguments) {
+            Ok(request) => request,
+            Err(denial) => return Err(self.denied(task, denial).await),
+        };
+        if let Err(denial) = self.check_credential(&request, credential.as_deref()) {
+            return Err(self.denied(task, denial).await);
+        }
+        if let Some(limit) = self.over_limit() {
+            task.ledger().faulted("limit", &limit, None);
+            return Err(CallError::Limit(limit));
+        }
+        task.ledger().called();
+        let reply = self.send(task, &request).await?;
+        let origins = self.session.origins(&request.url);
+        let next = self.next(task, token, Pending { operation, arguments, credential, chain }, &origins, &reply)?;
+        Ok(Response { status: reply.status, headers: reply.headers, body: reply.body.into(), empty: reply.empty, next })
+    }
+
+    /// Records, sends, completes.
+    async fn send(&self, task: &TaskCalls, request: &PreparedRequest) -> Result<Reply, CallError> {
+        let seq = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let mut start = self.start(task, seq, request.operation.as_str());
+        start.request_bytes = bytes_of(request);
+        if let Err(e) = self.recorder.begin(start).await {
+            task.ledger().faulted("record", &e.to_string(), None);
+            return Err(CallError::Limit(e.to_string()));
+        }
+        let rules = self.rules(&request.operation);
+        let sent = tokio::select! {
+            sent = self.session.send(request, &rules, self) => sent,
+            () = self.cancelled.cancelled() => {
+                self.recorder.end(never_answered(seq)).await;
+                task.ledger().cancelled();
+                return Err(CallError::Cancelled);
+            }
+        };
+        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.recorder.end(call_end(seq, &sent)).await;
+        self.count(&request.operation, &sent);
+        sent.map_err(|fault| {
+            task.ledger().faulted(fault.code.as_str(), &fault.message, fault.permission.as_deref());
+            CallError::Fault {
+                status: fault.status,
+                code: fault.code.as_str().to_owned(),
+                message: fault.message,
+                permission: fault.permission,
+            }
+        })
+    }
+
+    /// Finds the page after this reply, and keeps it for the guest to ask for.
+    fn next(
+        &self,
+        task: &TaskCalls,
+        token: u64,
+        list: Pending,
+        origins: &[url::Origin],
+        reply: &Reply,
+    ) -> Result<Option<u64>, CallError> {
+        let Pending { operation, arguments, credential, mut chain } = list;
+        let Some(compiled) = self.policy.operation(operation.as_str()) else { return Ok(None) };
+        if reply.empty {
+            return Ok(None);
+        }
+        let next = next_page(compiled, origins, &arguments, reply.link.as_deref(), &reply.body);
+        let fault = match next {
+            NextPage::Last => return Ok(None),
+            NextPage::Next(arguments_of_next) => match chain.follow(&arguments_of_next) {
+                Ok(()) => {
+                    task.ledger().page_opened(token);
+                    let pending = Pending { operation, arguments: arguments_of_next, credential, chain };
+                    task.pages().insert(token, pending);
+                    return Ok(Some(token));
+                }
+                Err(fault) => fault,
+            },
+            NextPage::Broken(fault) => fault,
+        };
+        let message = format!("`{operation}`: {fault}");
+        task.ledger().faulted(fault.code(), &message, None);
+        Err(CallError::Fault { status: Some(reply.status), code: fault.code().to_owned(), message, permission: None })
+    }
+
+    async fn denied(&self, task: &TaskCalls, denial: Denial) -> CallError {
+        task.ledger().denied(&denial);
+        let seq = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let mut start = self.start(task, seq, &denial.operation);
+        start.decision = Decision::Denied(denial.clone());
+        if let Err(e) = self.recorder.begin(start).await {
+            return CallError::Limit(e.to_string());
+        }
+        if let Ok(id) = OperationId::new(denial.operation.clone()) {
+            self.usage().entry(id).or_default().denied += 1;
+        }
+        CallError::Denied { layer: layer_number(denial.layer), reason: denial.reason, remedy: denial.remedy }
+    }
+
+    /// The guest must point at the credential that the operation names: a request goes out with the authority that its
+    /// author meant, or not at all.
+    fn check_credential(&self, request: &PreparedRequest, given: Option<&str>) -> Result<(), Denial> {
+        let deny = |layer, reason, remedy| Denial { layer, operation: request.operation.to_string(), reason, remedy };
+        match (&request.auth, given) {
+            (None, None) => Ok(()),
+            (Some(slot), Some(given)) if slot.as_str() == given => {
+                if self.bound.contains(slot) {
+                    return Ok(());
+                }
+                Err(deny(
+                    Layer::Granted,
+                    format!("no credential is bound to slot `{slot}`"),
+                    format!("porthole credential set INSTANCE --slot {slot}"),
+                ))
+            }
+            (Some(slot), _) => Err(deny(
+                Layer::Requested,
+                format!("it needs the credential of slot `{slot}`"),
+                format!("the guest passes the handle of `{slot}`"),
+            )),
+            (None, Some(given)) => Err(deny(
+                Layer::Requested,
+                format!("it takes no credential, and the guest passed `{given}`"),
+                "the operation declares `auth` in the manifest, or the guest passes no handle".to_owned(),
+            )),
+        }
+    }
+
+    fn over_limit(&self) -> Option<String> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= MAX_CALLS {
+            return Some(format!("a run makes at most {MAX_CALLS} calls"));
+        }
+        (self.response_bytes.load(Ordering::Relaxed) >= MAX_RESPONSE_BYTES)
+            .then(|| format!("a run takes in at most {MAX_RESPONSE_BYTES} bytes"))
+    }
+
+    fn rules(&self, operation: &OperationId) -> ReplyRules {
+        let Some(compiled) = self.policy.operation(operation.as_str()) else { return ReplyRules::default() };
+        let declared = &compiled.declared;
+        ReplyRules {
+            empty_on: declared.empty_on.clone(),
+            response_headers: declared.response_headers.clone(),
+            permission: declared.permission.clone(),
+            graphql: matches!(declared.body, Some(Body::Graphql { .. })),
+        }
+    }
+
+    fn start(&self, task: &TaskCalls, seq: i64, operation: &str) -> NewCall {
+        NewCall {
+            seq,
+            slice: task.slice(),
+            operation: operation.to_owned(),
+            decision: Decision::Allowed,
+            request_bytes: 0,
+        }
+    }
+
+    fn count(&self, operation: &OperationId, sent: &Result<Reply, CallFault>) {
+        let stats = match sent {
+            Ok(reply) => &reply.stats,
+            Err(fault) => &fault.stats,
+        };
+        self.response_bytes.fetch_add(stats.received_bytes, Ordering::Relaxed);
+        let mut usage = self.usage();
+        let entry = usage.entry(operation.clone()).or_default();
+        entry.calls += 1;
+        entry.faults += u64::from(sent.is_err());
+        entry.response_bytes += stats.received_bytes;
+        entry.waited_ms += stats.waited_ms;
+    }
+
+    /// Use by operation so far.
+    pub fn usage(&self) -> MutexGuard<'_, BTreeMap<OperationId, OperationUse>> {
+        self.usage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A page token names the call that opened the list: its question and its place in it. So a replay gives the same tokens.
+fn token(ask: AskId, place: usize) -> u64 {
+    // A question has at most 64 calls.
+    ask.wrapping_mul(64).wrapping_add(place as u64)
+}
+
+fn unknown(operation: &str) -> Denial {
+    Denial {
+        layer: Layer::Requested,
+        operation: operation.chars().take(128).collect(),
+        reason: "no operation has such a name".to_owned(),
+        remedy: "the module's manifest has to ask for it: a new version, and its review".to_owned(),
+    }
+}
+
+/// As the frames have it.
+fn layer_number(layer: Layer) -> u8 {
+    match layer {
+        Layer::Requested => 0,
+        Layer::Granted => 1,
+        Layer::Ceiling => 2,
+    }
+}
+
+/// URL, headers and body, without the credential.
+fn bytes_of(request: &PreparedRequest) -> u64 {
+    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let body = request.body.as_ref().map_or(0, Vec::len);
+    (request.url.as_str().len() + headers + body) as u64
+}
+
+fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
+    let (status, fault, stats) = match sent {
+        Ok(reply) => (Some(reply.status), None, &reply.stats),
+        Err(fault) => (fault.status, Some(fault.code.as_str().to_owned()), &fault.stats),
+    };
+    CallEnd {
+        seq,
+        status,
+        fault_code: fault,
+        attempts: stats.attempts,
+        response_bytes: stats.received_bytes,
+        waited_ms: stats.waited_ms,
+        elapsed_ms: stats.elapsed_ms,
+    }
+}
+
+fn never_answered(seq: i64) -> CallEnd {
+    let fault_code = Some("cancelled".to_owned());
+    CallEnd { seq, status: None, fault_code, attempts: 0, response_bytes: 0, waited_ms: 0, elapsed_ms: 0 }
+}

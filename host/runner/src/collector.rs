@@ -1,0 +1,241 @@
+//! The collector of one run owns everything that emitted objects touch: the digest index, the staging writer, the
+//! spool and the counts. Batches reach it through a channel, one after the other, so nothing here needs a lock.
+
+use crate::index::{Index, IndexFull, Seen};
+use crate::spool::Spool;
+use porthole_model::object::{Row, RowKind};
+use porthole_model::parse::{Rejection, StepTypes, parse_line};
+use porthole_model::run::{Counts, TypeCounts};
+use porthole_store::StoreError;
+use porthole_store::staging::StagingWriter;
+use porthole_wire::{EntityPage, TaskId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+
+/// Reasons kept for people, for one task; later ones are only counted.
+const REJECTIONS_KEPT: usize = 20;
+
+/// Why collecting can't go on. All of them end the run.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The index is full.
+    #[error(transparent)]
+    Full(#[from] IndexFull),
+    /// Staging failed.
+    #[error("staging failed")]
+    Staging(#[from] StoreError),
+    /// The spool failed.
+    #[error("the spool failed")]
+    Spool(#[from] io::Error),
+    /// A task that isn't running.
+    #[error("task {0} is not running")]
+    NoTask(TaskId),
+}
+
+/// An object that was set aside.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// Its type, as far as it could be read.
+    pub object_type: String,
+    /// Its key, as far as it could be read.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What one task emitted.
+#[derive(Debug, Default, Clone)]
+pub struct TaskTally {
+    /// Accepted objects, by type.
+    pub counts: Counts,
+    /// Accepted objects.
+    pub accepted: u64,
+    /// Objects that were set aside.
+    pub rejected: u64,
+    /// Those of them of which nobody can say which they were.
+    pub unidentified: u64,
+    /// The first of them, with reasons.
+    pub rejections: Vec<SetAside>,
+}
+
+struct TaskState {
+    slice: i32,
+    types: Arc<StepTypes>,
+    tally: TaskTally,
+}
+
+/// See the module's documentation.
+pub struct Collector {
+    index: Index,
+    types: Types,
+    staging: StagingWriter,
+    spool: Spool,
+    tasks: HashMap<TaskId, TaskState>,
+    slice_names: HashMap<i32, String>,
+}
+
+/// Numbers for type names.
+#[derive(Debug, Default)]
+pub struct Types {
+    names: Vec<String>,
+    numbers: HashMap<String, u16>,
+}
+
+impl Types {
+    /// The number of a name.
+    pub fn number(&mut self, name: &str) -> u16 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        // A manifest has at most some hundred types; a graph with more than 65,535 shares the last number, which only
+        // blurs its counts.
+        let number = u16::try_from(self.names.len()).unwrap_or(u16::MAX);
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    fn name(&self, number: u16) -> &str {
+        self.names.get(usize::from(number)).map_or("", String::as_str)
+    }
+}
+
+impl Collector {
+    /// A collector over a loaded index.
+    #[must_use]
+    pub fn new(index: Index, types: Types, staging: StagingWriter, spool: Spool) -> Self {
+        Self { index, types, staging, spool, tasks: HashMap::new(), slice_names: HashMap::new() }
+    }
+
+    /// A task may emit from now on.
+    pub fn open(&mut self, task: TaskId, slice: i32, name: String, types: Arc<StepTypes>) {
+        self.slice_names.insert(slice, name);
+        self.tasks.insert(task, TaskState { slice, types, tally: TaskTally::default() });
+    }
+
+    /// A task emits no more.
+    pub fn close(&mut self, task: TaskId) -> TaskTally {
+        self.tasks.remove(&task).map(|t| t.tally).unwrap_or_default()
+    }
+
+    /// Checks, compares and stages a batch. A bad object is set aside alone.
+    ///
+    /// # Errors
+    /// When staging, the spool or the index fails. What is wrong with an object is no error.
+    pub async fn batch(&mut self, task: TaskId, bytes: &[u8]) -> Result<(), CollectError> {
+        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            let state = self.tasks.get_mut(&task).ok_or(CollectError::NoTask(task))?;
+            let row = match parse_line(line, &state.types) {
+                Ok(row) => row,
+                Err(rejection) => {
+                    if let Some(key) = rejection.key_hash {
+                        self.index.keep(key, state.slice);
+                    }
+                    state.tally.reject(&rejection);
+                    continue;
+                }
+            };
+            let seen = self.index.offer(row.key_hash, row.content_hash, state.slice)?;
+            let counts = TypeCounts {
+                created: u64::from(seen == Seen::New),
+                updated: u64::from(seen == Seen::Changed),
+                unchanged: u64::from(seen == Seen::Unchanged),
+                deleted: 0,
+            };
+            if let Seen::Duplicate(by) = seen {
+                let by = self.slice_names.get(&by).map_or("another slice", String::as_str);
+                state.tally.duplicate(&row, by);
+                continue;
+            }
+            state.tally.accept(&row, counts);
+            let slice = state.slice;
+            if matches!(row.kind, RowKind::Entity { .. }) {
+                self.spool.keep(task, &row)?;
+            }
+            match seen {
+                Seen::New => self.staging.created(slice, &row).await?,
+                Seen::Changed => self.staging.updated(slice, &row).await?,
+                Seen::Unchanged | Seen::Duplicate(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads back what earlier steps emitted.
+    ///
+    /// # Errors
+    /// When the spool can't be read.
+    pub fn read(&mut self, step: &str, entity_type: &str, cursor: u64) -> io::Result<Option<EntityPage>> {
+        self.spool.read(step, entity_type, cursor)
+    }
+
+    /// Stages the deletion of what these slices no longer contain.
+    ///
+    /// # Errors
+    /// When staging fails.
+    pub async fn stage_gone(&mut self, sweepable: &BTreeSet<i32>) -> Result<(), CollectError> {
+        for known in self.index.gone(sweepable) {
+            self.staging.gone(known.slice, known.kind, known.key).await?;
+        }
+        Ok(())
+    }
+
+    /// What the graph held when the run started, by type.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<String, u64> {
+        let mut by_number: BTreeMap<u16, u64> = BTreeMap::new();
+        for known in self.index.held() {
+            *by_number.entry(known.type_id).or_default() += 1;
+        }
+        by_number.into_iter().map(|(number, n)| (self.types.name(number).to_owned(), n)).collect()
+    }
+
+    /// The digest over everything that the run saw.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.index.digest()
+    }
+
+    /// Gives the staging writer back, for the reconcile.
+    #[must_use]
+    pub fn into_staging(self) -> StagingWriter {
+        self.staging
+    }
+}
+
+impl TaskTally {
+    fn accept(&mut self, row: &Row, counts: TypeCounts) {
+        self.accepted += 1;
+        match self.counts.get_mut(&row.object_type) {
+            Some(all) => all.add(counts),
+            None => {
+                self.counts.insert(row.object_type.clone(), counts);
+            }
+        }
+    }
+
+    fn reject(&mut self, rejection: &Rejection) {
+        self.unidentified += u64::from(rejection.key_hash.is_none());
+        self.set_aside(|| SetAside {
+            object_type: rejection.object_type.clone().unwrap_or_default(),
+            key: rejection.key.clone().unwrap_or_default(),
+            reason: rejection.reason.to_string(),
+        });
+    }
+
+    fn duplicate(&mut self, row: &Row, by: &str) {
+        self.set_aside(|| SetAside {
+            object_type: row.object_type.clone(),
+            key: row.key.clone(),
+            reason: format!("emitted before in this run, by {by}"),
+        });
+    }
+
+    fn set_aside(&mut self, what: impl FnOnce() -> SetAside) {
+        self.rejected += 1;
+        if self.rejections.len() < REJECTIONS_KEPT {
+            self.rejections.push(what());
+        }
+    }
+}

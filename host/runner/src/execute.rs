@@ -1,0 +1,303 @@
+//! One claimed run from its claim to its outcome: prepare, start, steps, reconcile. Whatever happens on the way, the run
+//! ends with an outcome, whose fault it was, and a message; and the graph is as it was, or as the run found it, never
+//! half.
+
+use crate::broker::{Broker, BrokerError, Collected};
+use crate::calls::Caller;
+use crate::collector::{CollectError, Collector, Types};
+use crate::compile::{CompileError, Compiler};
+use crate::finish::{self, Ending, Results};
+use crate::index::Index;
+use crate::limits::RunLimits;
+use crate::prepare::{PrepareError, Prepared, Refusal, chain, prepare};
+use crate::process::{Sandbox, SandboxError, peak_memory_of};
+use crate::recorder::Recorder;
+use crate::schedule::Schedule;
+use crate::spool::Spool;
+use jiff::Timestamp;
+use porthole_egress::credential::Credentials;
+use porthole_egress::scrub::ScrubRules;
+use porthole_egress::secret::Vault;
+use porthole_egress::{Egress, SessionConfig};
+use porthole_model::grant::Ceiling;
+use porthole_model::run::{Claim, Fault, Outcome, RunMode};
+use porthole_store::runs::{RunStart, record_start};
+use porthole_store::staging::StagingWriter;
+use porthole_store::{Store, StoreError, index};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How long a cancelled run's guest has to return before its sandbox is killed. Its calls are answered at once, so this
+/// is only for what it is computing.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// What every run of a worker shares.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// The way out.
+    pub egress: Egress,
+    /// Opens credentials, inside egress.
+    pub vault: Arc<Vault>,
+    /// Compiled code.
+    pub compiler: Arc<Compiler>,
+    /// The sandbox program.
+    pub sandbox: PathBuf,
+    /// What the operator leaves, by module name.
+    pub ceilings: Arc<BTreeMap<String, Ceiling>>,
+    /// The limits of a run.
+    pub limits: RunLimits,
+    /// Go on where the kernel can't isolate.
+    pub allow_weak_isolation: bool,
+}
+
+/// Signals from the heartbeat to the run.
+#[derive(Debug, Clone, Default)]
+pub struct Signals {
+    /// A person wants it to end.
+    pub cancel: CancellationToken,
+    /// The lease is lost: another worker may have the run already. Nothing more may be written.
+    pub lost: CancellationToken,
+}
+
+/// Why a run ends without a reconcile.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not allowed to start, or can't.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database.
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    /// Compiling.
+    #[error("the module can't be compiled")]
+    Compile(#[from] CompileError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// The spool.
+    #[error("no temporary file for what later steps read back")]
+    Spool(#[source] std::io::Error),
+    /// The last records of calls.
+    #[error("the records of the run's calls can't be completed")]
+    Records(#[source] Arc<StoreError>),
+    /// Too long.
+    #[error("the run took longer than {0:?}")]
+    Wall(Duration),
+    /// A person.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The lease is gone.
+    #[error("the lease was lost; another worker may have the run")]
+    Lost,
+}
+
+impl From<PrepareError> for RunError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Store(e) => Self::Store(e),
+            PrepareError::Refused(e) => Self::Refused(e),
+        }
+    }
+}
+
+impl RunError {
+    /// How the run ends, and whose fault it was.
+    fn ending(&self) -> (Outcome, Fault) {
+        match self {
+            Self::Refused(refusal) => (refusal.outcome, refusal.fault),
+            Self::Cancelled => (Outcome::Cancelled, Fault::Tenant),
+            Self::Wall(_) => (Outcome::TimedOut, Fault::Provider),
+            Self::Sandbox(SandboxError::Load(_))
+            | Self::Compile(CompileError::Refused(_))
+            | Self::Broker(BrokerError::Sandbox(SandboxError::Ended(_) | SandboxError::Frame(_)))
+            | Self::Broker(BrokerError::Protocol(_))
+            | Self::Collect(CollectError::Full(_))
+            | Self::Broker(BrokerError::Collect(CollectError::Full(_))) => (Outcome::Failed, Fault::Guest),
+            _ => (Outcome::Failed, Fault::Host),
+        }
+    }
+}
+
+/// Runs a claimed run to its end. The result says how it ended; an error means that not even that could be written.
+///
+/// # Errors
+/// When the outcome can't be written: the database is gone, or the lease was lost.
+pub async fn execute(
+    parts: &Parts,
+    claim: Claim,
+    mode: RunMode,
+    started_at: Timestamp,
+    signals: &Signals,
+) -> Result<Ending, StoreError> {
+    let run = run(parts, claim, mode, started_at, signals);
+    let ended = tokio::select! {
+        ended = run => ended,
+        () = signals.lost.cancelled() => Err(RunError::Lost),
+        () = tokio::time::sleep(parts.limits.wall) => Err(RunError::Wall(parts.limits.wall)),
+    };
+    match ended {
+        Ok(ending) => Ok(ending),
+        Err(RunError::Lost) => Err(StoreError::StaleClaim(claim.run)),
+        Err(error) => {
+            let (outcome, fault) = error.ending();
+            let message = chain(&error);
+            tracing::warn!(run = %claim.run, %outcome, %message, "the run ended without a reconcile");
+            finish::fail(&parts.store, claim, outcome, fault, &message).await
+        }
+    }
+}
+
+async fn run(
+    parts: &Parts,
+    claim: Claim,
+    mode: RunMode,
+    started_at: Timestamp,
+    signals: &Signals,
+) -> Result<Ending, RunError> {
+    let exceptions = parts.egress.exceptions();
+    let mut prepared = prepare(&parts.store, claim, &parts.ceilings, &exceptions, &parts.limits).await?;
+    let plan = serde_json::to_value(&prepared.plan).ok();
+    record(&parts.store, claim, RunStart { plan, exceptions: serde_json::to_value(&exceptions).ok(), isolation: None })
+        .await?;
+    let code = parts.compiler.code(prepared.digest, &prepared.component).await?;
+    prepared.component = Vec::new();
+    let (mut sandbox, isolation) =
+        Sandbox::start(&parts.sandbox, parts.limits.sandbox, parts.allow_weak_isolation).await?;
+    let isolation = serde_json::to_value(&isolation).ok();
+    record(&parts.store, claim, RunStart { isolation, ..RunStart::default() }).await?;
+    sandbox.load(code).await?;
+
+    let (recorder, records) = Recorder::start(parts.store.clone(), claim);
+    let caller = Arc::new(caller(parts, claim, &mut prepared, recorder, signals)?);
+    let (collector, generation) = collector(parts, claim, &prepared).await?;
+    let collector = Arc::new(Mutex::new(collector));
+    let schedule = Schedule::new(on_steps(&prepared));
+    let broker = Broker {
+        store: parts.store.clone(),
+        claim,
+        manifest: Arc::clone(&prepared.manifest),
+        types: std::mem::take(&mut prepared.types),
+        config_json: std::mem::take(&mut prepared.config_json),
+        started_at_ms: u64::try_from(started_at.as_millisecond()).unwrap_or(0),
+        caller: Arc::clone(&caller),
+        collector: Arc::clone(&collector),
+        lanes: usize::try_from(parts.limits.sandbox.lanes).unwrap_or(1),
+    };
+    let collected = steps(&broker, &mut sandbox, schedule, signals).await;
+    let peaks = Peaks { sandbox: sandbox.peak_memory(), worker: peak_memory_of("/proc/self/status") };
+    sandbox.stop().await;
+    let usage = caller.usage().clone();
+    drop(broker);
+    drop(caller);
+    // Every record has its end before the run has its own.
+    let written = records.await;
+    let collected = collected?;
+    written.map_err(|_| RunError::Lost)?.map_err(RunError::Records)?;
+    let collector = Arc::into_inner(collector).map(Mutex::into_inner).ok_or(RunError::Lost)?;
+    let results = Results { prepared, collected, collector, generation, usage, peaks };
+    finish::finish(&parts.store, claim, mode, results).await
+}
+
+async fn record(store: &Store, claim: Claim, start: RunStart) -> Result<(), StoreError> {
+    let mut tx = store.tenant(claim.tenant).await?;
+    record_start(&mut tx, &claim, &start).await?;
+    tx.commit().await
+}
+
+/// The highest resident memory, in bytes.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Peaks {
+    /// Of the sandbox process.
+    pub sandbox: u64,
+    /// Of the worker, over its whole life.
+    pub worker: u64,
+}
+
+async fn steps(
+    broker: &Broker,
+    sandbox: &mut Sandbox,
+    schedule: Schedule,
+    signals: &Signals,
+) -> Result<Collected, RunError> {
+    let grace = async {
+        signals.cancel.cancelled().await;
+        tokio::time::sleep(CANCEL_GRACE).await;
+    };
+    let collected = tokio::select! {
+        collected = broker.run(sandbox, schedule) => collected?,
+        () = grace => return Err(RunError::Cancelled),
+    };
+    if signals.cancel.is_cancelled() { Err(RunError::Cancelled) } else { Ok(collected) }
+}
+
+fn on_steps(prepared: &Prepared) -> impl Iterator<Item = &porthole_model::manifest::Step> {
+    let on = prepared.plan.steps.iter().filter(|s| s.is_on());
+    on.filter_map(|s| prepared.manifest.step(s.id.as_str()))
+}
+
+fn caller(
+    parts: &Parts,
+    claim: Claim,
+    prepared: &mut Prepared,
+    recorder: Recorder,
+    signals: &Signals,
+) -> Result<Caller, RunError> {
+    let bound = prepared.credentials.iter().map(|c| c.binding.slot.clone()).collect();
+    let credentials =
+        Credentials::new(Arc::clone(&parts.vault), std::mem::take(&mut prepared.credentials), prepared.config.clone());
+    let session = parts.egress.session(SessionConfig {
+        account: format!("{}/{}", claim.tenant, claim.instance),
+        rate: prepared.manifest.rate,
+        credentials,
+        scrub: ScrubRules::new(&prepared.manifest.scrub),
+        limits: parts.limits.calls.clone(),
+    });
+    let policy = prepared.policy.take().ok_or(RunError::Lost)?;
+    Ok(Caller {
+        policy,
+        session,
+        recorder,
+        bound,
+        cancelled: signals.cancel.clone(),
+        sequence: AtomicI64::new(1),
+        calls: AtomicU64::new(0),
+        response_bytes: AtomicU64::new(0),
+        usage: std::sync::Mutex::default(),
+        waiting: Arc::default(),
+    })
+}
+
+/// The collector over the graph as it is now, and the generation that it is of.
+async fn collector(parts: &Parts, claim: Claim, prepared: &Prepared) -> Result<(Collector, i64), RunError> {
+    let (mut known, mut types) = (Index::default(), Types::default());
+    let mut full = None;
+    let mut tx = parts.store.tenant(claim.tenant).await?;
+    let generation = index::stream_index(&mut tx, claim.instance, |row| {
+        let number = types.number(row.object_type);
+        if let Err(e) = known.load(row.key_hash, row.content_hash, row.slice, number, row.kind) {
+            full = Some(e);
+        }
+    })
+    .await?;
+    tx.commit().await?;
+    if let Some(full) = full {
+        return Err(CollectError::Full(full).into());
+    }
+    known.seal();
+    let spool = Spool::new(&prepared.manifest).map_err(RunError::Spool)?;
+    let staging = StagingWriter::new(&parts.store, claim);
+    Ok((Collector::new(known, types, staging, spool), generation))
+}

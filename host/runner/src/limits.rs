@@ -1,0 +1,48 @@
+//! The limits of a run, in one place, as they are stored with the plan.
+
+use porthole_egress::CallLimits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What one run may use.
+#[derive(Debug, Clone)]
+pub struct RunLimits {
+    /// What the sandbox holds.
+    pub sandbox: porthole_wire::Limits,
+    /// What egress holds.
+    pub calls: CallLimits,
+    /// The longest run. A day's worth would mean that the provider lets us in far too slowly; six hours carry 20,000
+    /// requests a second down to one a second.
+    pub wall: Duration,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self {
+            sandbox: porthole_wire::Limits::default(),
+            calls: CallLimits::default(),
+            wall: Duration::from_secs(6 * 3600),
+        }
+    }
+}
+
+impl RunLimits {
+    /// By name, the unit last, as the plan shows them.
+    #[must_use]
+    pub fn named(&self) -> BTreeMap<String, u64> {
+        let s = &self.sandbox;
+        let pairs = [
+            ("step_memory_bytes", s.memory_bytes),
+            ("step_cpu_ms", s.cpu_ms),
+            ("step_emit_objects", s.emit_objects),
+            ("step_emit_bytes", s.emit_bytes),
+            ("step_host_calls", s.host_calls),
+            ("step_log_lines", s.log_lines),
+            ("run_calls", crate::calls::MAX_CALLS),
+            ("run_response_bytes", crate::calls::MAX_RESPONSE_BYTES),
+            ("run_objects", crate::index::MAX_INDEX_ROWS as u64),
+            ("run_wall_s", self.wall.as_secs()),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! What a run needs before anything starts: the instance, its module (admitted again), the grant, the sealed
+//! credentials, and from them the policy and the plan. Reading is here; deciding is in `model`.
+
+use crate::limits::RunLimits;
+use porthole_egress::credential::BoundCredential;
+use porthole_egress::secret::{Binding, Sealed, WrappedKey};
+use porthole_model::grant::{Ceiling, Policy};
+use porthole_model::id::{ModuleDigest, StepId};
+use porthole_model::manifest::Manifest;
+use porthole_model::operation::Config;
+use porthole_model::parse::StepTypes;
+use porthole_model::plan::{Plan, PlanInput, plan};
+use porthole_model::run::{Claim, Fault, Outcome};
+use porthole_store::credentials::{self, SealedCredential};
+use porthole_store::{Store, StoreError, grants, instances, modules, tenants};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A run that is ready to start.
+pub struct Prepared {
+    /// The module's digest.
+    pub digest: ModuleDigest,
+    /// The packed component.
+    pub component: Vec<u8>,
+    /// What it asks for.
+    pub manifest: Arc<Manifest>,
+    /// The checked configuration.
+    pub config: Config,
+    /// The same as a guest sees it.
+    pub config_json: String,
+    /// The three owners' answer, until the run's calls take it.
+    pub policy: Option<Policy>,
+    /// What a reviewer reads.
+    pub plan: Plan,
+    /// Sealed credentials, by slot.
+    pub credentials: Vec<BoundCredential>,
+    /// Types by step.
+    pub types: HashMap<StepId, Arc<StepTypes>>,
+    /// The share of a type that may go without anyone asking.
+    pub brake_share: f64,
+    /// Deletions of a type that never brake.
+    pub brake_floor: u64,
+}
+
+/// Why a run doesn't start.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// `denied` or `failed`.
+    pub outcome: Outcome,
+    /// Whose fault.
+    pub fault: Fault,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Reading failed, or the run is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The database failed.
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    /// The run doesn't start.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+fn refuse(outcome: Outcome, fault: Fault, message: impl Into<String>) -> Refusal {
+    Refusal { outcome, fault, message: message.into() }
+}
+
+/// Reads and checks everything that a run needs.
+///
+/// # Errors
+/// When the module isn't admitted, the configuration doesn't fit, or the plan contradicts itself.
+pub async fn prepare(
+    store: &Store,
+    claim: Claim,
+    ceilings: &BTreeMap<String, Ceiling>,
+    exceptions: &[String],
+    limits: &RunLimits,
+) -> Result<Prepared, PrepareError> {
+    let mut tx = store.tenant(claim.tenant).await?;
+    let instance = instances::get(&mut tx, claim.instance).await?;
+    if instance.disabled {
+        let message = format!("instance `{}` is disabled", instance.name);
+        return Err(refuse(Outcome::Denied, Fault::Tenant, message).into());
+    }
+    let module = modules::component(&mut tx, instance.module).await?;
+    let grant = grants::current(&mut tx, claim.instance).await?.map(|g| g.grant).unwrap_or_default();
+    let mut sealed = Vec::new();
+    for credential in credentials::list(&mut tx, claim.instance).await? {
+        sealed.extend(credentials::live(&mut tx, claim.instance, &credential.slot).await?);
+    }
+    let wrapped = tenants::keys(&mut tx).await?.into_iter().next().map(|key| key.wrapped);
+    tx.commit().await?;
+
+    // The bytes were admitted when they were added. The rules may have become stricter since, and the row is only as
+    // trustworthy as the database.
+    let admitted = porthole_registry::admit::admit(&module).map_err(|findings| {
+        let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        refuse(Outcome::Denied, Fault::Guest, format!("the module is not admitted: {}", list.join("; ")))
+    })?;
+    if admitted.digest != instance.module {
+        let message = format!("the stored bytes are {} and not {}", admitted.digest, instance.module);
+        return Err(refuse(Outcome::Denied, Fault::Host, message).into());
+    }
+    let manifest = admitted.manifest;
+    let config = porthole_registry::config::resolve_config(&manifest, &instance.config).map_err(|findings| {
+        let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        refuse(Outcome::Failed, Fault::Tenant, format!("the configuration doesn't fit: {}", list.join("; ")))
+    })?;
+    let ceiling = ceilings.get(manifest.module.name.as_str()).cloned().unwrap_or_default();
+    let named = limits.named();
+    let input = PlanInput {
+        instance: &instance.name,
+        digest: instance.module,
+        config: &config,
+        grant: &grant,
+        ceiling: &ceiling,
+        exceptions,
+        limits: &named,
+    };
+    let plan = plan(&manifest, input).map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
+    let policy = Policy::new(instance.name.clone(), &manifest, config.clone(), grant, ceiling)
+        .map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
+    let credentials = bind(claim, &manifest, sealed, wrapped)?;
+    let required = |class: &str| {
+        let spec = porthole_registry::datamodel::class(class);
+        spec.map(|spec| spec.required.clone()).unwrap_or_default()
+    };
+    let types = manifest.steps.iter().map(|s| (s.id.clone(), Arc::new(StepTypes::new(s, &required)))).collect();
+    let config_json = serde_json::to_string(&config.values)
+        .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("configuration as JSON: {e}")))?;
+    Ok(Prepared {
+        digest: instance.module,
+        component: module,
+        manifest: Arc::new(manifest),
+        config,
+        config_json,
+        policy: Some(policy),
+        plan,
+        credentials,
+        types,
+        brake_share: f64::from(instance.brake.share),
+        brake_floor: u64::try_from(instance.brake.floor).unwrap_or(0),
+    })
+}
+
+fn bind(
+    claim: Claim,
+    manifest: &Manifest,
+    sealed: Vec<SealedCredential>,
+    wrapped: Option<serde_json::Value>,
+) -> Result<Vec<BoundCredential>, Refusal> {
+    if sealed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrapped = wrapped.ok_or_else(|| {
+        refuse(Outcome::Failed, Fault::Tenant, "the tenant's data key was deleted; its credentials can't be read again")
+    })?;
+    let tenant_key: WrappedKey = serde_json::from_value(wrapped)
+        .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("the tenant's data key can't be read: {e}")))?;
+    let mut bound = Vec::new();
+    for row in sealed {
+        let SealedCredential { credential, sealed } = row;
+        let method = manifest.credentials.iter().find(|m| m.slot == credential.slot && m.method == credential.method);
+        // A new version of the module may have dropped the method; the slot is unbound then.
+        let Some(method) = method else { continue };
+        let binding = Binding {
+            tenant: claim.tenant,
+            instance: claim.instance,
+            slot: credential.slot,
+            version: credential.version,
+        };
+        bound.push(BoundCredential {
+            binding,
+            method: method.clone(),
+            tenant_key: tenant_key.clone(),
+            sealed: Sealed { bytes: sealed },
+        });
+    }
+    Ok(bound)
+}
+
+/// An error and its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! What later steps read back of what earlier steps emitted: a projection of the declared properties, in an unlinked
+//! temporary file that disappears with the worker.
+//!
+//! Lines are kept by task, and read back in the order of tasks, not of arrival: partitions run at once, and a guest must
+//! not learn who was faster.
+
+use porthole_model::manifest::Manifest;
+use porthole_model::object::Row;
+use porthole_wire::{EntityPage, TaskId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+
+/// The size of a page that is read back, in bytes: some thousand keys, far below the frame's limit.
+const PAGE_BYTES: usize = 256 * 1024;
+/// The most that one run may spool, in bytes: 10 million keys with a name each.
+const MAX_SPOOL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The spool of one run.
+#[derive(Debug)]
+pub struct Spool {
+    /// Which properties of which type anyone will read.
+    wanted: HashMap<String, BTreeSet<String>>,
+    /// Who may read what.
+    readers: HashMap<(String, String), Vec<String>>,
+    file: BufWriter<File>,
+    end: u64,
+    lines: HashMap<String, BTreeMap<TaskId, Vec<Line>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    at: u64,
+    length: u32,
+}
+
+impl Spool {
+    /// An empty spool for the reads that a manifest declares.
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub fn new(manifest: &Manifest) -> io::Result<Self> {
+        let mut wanted: HashMap<String, BTreeSet<String>> = HashMap::new();
+        let mut readers = HashMap::new();
+        for step in &manifest.steps {
+            for read in &step.reads {
+                wanted.entry(read.entity_type.clone()).or_default().extend(read.properties.iter().cloned());
+                readers.insert((step.id.to_string(), read.entity_type.clone()), read.properties.clone());
+            }
+        }
+        let file = BufWriter::new(tempfile::tempfile()?);
+        Ok(Self { wanted, readers, file, end: 0, lines: HashMap::new() })
+    }
+
+    /// Keeps an entity, when a later step reads its type.
+    ///
+    /// # Errors
+    /// When the file can't be written, or is full.
+    pub fn keep(&mut self, task: TaskId, row: &Row) -> io::Result<()> {
+        let Some(properties) = self.wanted.get(&row.object_type) else { return Ok(()) };
+        let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.properties)?;
+        all.retain(|name, _| properties.contains(name));
+        let mut line = serde_json::to_vec(&serde_json::json!({ "k": row.key, "p": all }))?;
+        line.push(b'\n');
+        if self.end + line.len() as u64 > MAX_SPOOL_BYTES {
+            return Err(io::Error::other(format!("more than {MAX_SPOOL_BYTES} bytes to read back in one run")));
+        }
+        self.file.write_all(&line)?;
+        let length = u32::try_from(line.len()).map_err(io::Error::other)?;
+        let by_task = self.lines.entry(row.object_type.clone()).or_default();
+        by_task.entry(task).or_default().push(Line { at: self.end, length });
+        self.end += line.len() as u64;
+        Ok(())
+    }
+
+    /// Reads a page. None when the step's `reads` doesn't name the type.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn read(&mut self, step: &str, entity_type: &str, cursor: u64) -> io::Result<Option<EntityPage>> {
+        let Some(properties) = self.readers.get(&(step.to_owned(), entity_type.to_owned())) else { return Ok(None) };
+        self.file.flush()?;
+        let from = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let all = self.lines.get(entity_type);
+        let mut rest = all.into_iter().flat_map(|t| t.values()).flatten().skip(from).peekable();
+        let (mut lines, mut count) = (Vec::new(), 0);
+        let file = self.file.get_mut();
+        while let Some(line) = rest.peek() {
+            if !lines.is_empty() && lines.len() + line.length as usize > PAGE_BYTES {
+                break;
+            }
+            let mut bytes = vec![0; line.length as usize];
+            file.seek(SeekFrom::Start(line.at))?;
+            file.read_exact(&mut bytes)?;
+            lines.extend(project(bytes, properties)?);
+            count += 1;
+            rest.next();
+        }
+        let next = rest.peek().is_some().then_some(cursor + count);
+        file.seek(SeekFrom::End(0))?;
+        Ok(Some(EntityPage { lines, next }))
+    }
+}
+
+/// Another step may read more of the type than this one.
+fn project(line: Vec<u8>, properties: &[String]) -> io::Result<Vec<u8>> {
+    let mut value: serde_json::Value = serde_json::from_slice(&line)?;
+    let Some(all) = value.get_mut("p").and_then(|p| p.as_object_mut()) else { return Ok(line) };
+    if all.keys().all(|name| properties.contains(name)) {
+        return Ok(line);
+    }
+    all.retain(|name, _| properties.contains(name));
+    let mut line = serde_json::to_vec(&value)?;
+    line.push(b'\n');
+    Ok(line)
+}

@@ -1,0 +1,132 @@
+//! A worker: claims runs while it has room, keeps their leases, sweeps what other workers lost.
+
+use crate::execute::{Parts, Signals, execute};
+use crate::finish;
+use porthole_model::id::RunId;
+use porthole_store::StoreError;
+use porthole_store::runs::{self, Claimed};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long a claim holds without a heartbeat. Long enough for a database restart, short enough that nobody waits long
+/// for a run whose worker was killed.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// How often a lease is renewed and cancellation is looked for.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often an idle worker looks for work.
+const POLL: Duration = Duration::from_millis(500);
+/// How often lost runs are swept.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Works until `stop`; runs under way are then cancelled and brought to their end.
+///
+/// # Errors
+/// When the database refuses what no retry can change.
+pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationToken) -> Result<(), StoreError> {
+    let mut running = JoinSet::new();
+    let mut sweep = tokio::time::interval(SWEEP);
+    tracing::info!(worker = name, at_once, "waiting for runs");
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => match runs::sweep(&parts.store).await {
+                Ok(swept) => {
+                    for one in swept {
+                        tracing::warn!(run = %one.run, worker = one.worker, "a run whose worker was lost is timed out");
+                    }
+                }
+                Err(e) => tracing::error!(error = %crate::prepare::chain(&e), "can't sweep"),
+            },
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            () = tokio::time::sleep(POLL), if running.len() < at_once => {
+                while running.len() < at_once {
+                    match runs::claim(&parts.store, name, LEASE).await {
+                        Ok(Some(claimed)) => {
+                            let (parts, stop) = (parts.clone(), stop.clone());
+                            running.spawn(async move { work_one(&parts, claimed, stop).await });
+                        }
+                        Ok(None) => break,
+                        Err(e) => {
+                            tracing::error!(error = %crate::prepare::chain(&e), "can't look for runs");
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    while running.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Claims and runs one certain run, if nobody else has it. True when it was run here.
+///
+/// # Errors
+/// When the claim or the outcome can't be written.
+pub async fn work_on(parts: &Parts, name: &str, run: RunId, stop: CancellationToken) -> Result<bool, StoreError> {
+    match runs::claim_run(&parts.store, name, LEASE, run).await? {
+        Some(claimed) => {
+            work_one(parts, claimed, stop).await;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken) {
+    let claim = claimed.claim;
+    let signals = Signals::default();
+    let beat = heartbeat(parts, &claimed, &signals, stop);
+    let work = async {
+        match claimed.confirmed {
+            true => finish::apply_held(&parts.store, claim).await,
+            false => {
+                let started_at = claimed.run.started_at.unwrap_or(claimed.run.queued_at);
+                execute(parts, claim, claimed.run.mode, started_at, &signals).await
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        // The heartbeat ends only when the lease is lost, and then `lost` has ended the run as well.
+        error = beat => Err(error),
+    };
+    match ended {
+        Ok(ending) => tracing::info!(run = %claim.run, outcome = %ending, "run ended"),
+        Err(e) => tracing::error!(run = %claim.run, error = %crate::prepare::chain(&e), "run left to the sweeper"),
+    }
+}
+
+async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: CancellationToken) -> StoreError {
+    let claim = claimed.claim;
+    let mut tick = tokio::time::interval(HEARTBEAT);
+    let mut last = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled(), if !signals.cancel.is_cancelled() => {
+                signals.cancel.cancel();
+                continue;
+            }
+        }
+        match runs::heartbeat(&parts.store, &claim, LEASE).await {
+            Ok(answer) => {
+                last = tokio::time::Instant::now();
+                if answer.cancel_requested {
+                    signals.cancel.cancel();
+                }
+            }
+            Err(e) if e.is_stale_claim() => {
+                signals.lost.cancel();
+                return e;
+            }
+            // The database may be back before the lease ends. After that another worker may have swept the run.
+            Err(e) if last.elapsed() > LEASE => {
+                signals.lost.cancel();
+                return e;
+            }
+            Err(e) => tracing::warn!(error = %crate::prepare::chain(&e), "heartbeat failed"),
+        }
+    }
+}
