@@ -403,6 +403,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Writes a string that was read. One without escapes is in canonical form already.
+#[expect(clippy::ptr_arg, reason = "borrowed means that it had no escapes")]
 fn write_read(text: &Cow<'_, str>, out: &mut String) {
     match text {
         Cow::Borrowed(plain) => {
