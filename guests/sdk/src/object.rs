@@ -1,0 +1,262 @@
+//! Entities and relationships, as a guest builds them. The host checks every one against the manifest.
+
+use serde_json::Value;
+use std::borrow::Cow;
+
+type Properties = Vec<(Cow<'static, str>, Value)>;
+
+/// A thing: an account, a user, a repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entity {
+    entity_type: Cow<'static, str>,
+    key: String,
+    class: Vec<Cow<'static, str>>,
+    name: Option<String>,
+    properties: Properties,
+}
+
+impl Entity {
+    /// A thing of a type that the step declares. The key must stay the same from run to run and be unique within the
+    /// instance: build it of the provider's own id, not of a name that people change.
+    #[must_use]
+    pub fn new(entity_type: impl Into<Cow<'static, str>>, key: impl Into<String>) -> Self {
+        let (entity_type, key) = (entity_type.into(), key.into());
+        Self { entity_type, key, class: Vec::new(), name: None, properties: Vec::new() }
+    }
+
+    /// Adds a class. All classes together must be those that the manifest declares for the type.
+    #[must_use]
+    pub fn class(mut self, class: impl Into<Cow<'static, str>>) -> Self {
+        self.class.push(class.into());
+        self
+    }
+
+    /// What people call it. Without, the key is shown.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets a property. `None` and null are left out; setting a property again replaces it.
+    #[must_use]
+    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        set(&mut self.properties, name.into(), value.into());
+        self
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn entity_type(&self) -> &str {
+        &self.entity_type
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// A property's value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        get(&self.properties, name)
+    }
+
+    /// The line that the world's `graph.emit` describes, with its newline.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"e":"#);
+        string(out, &self.entity_type);
+        out.extend_from_slice(br#","k":"#);
+        string(out, &self.key);
+        out.extend_from_slice(br#","c":["#);
+        for (i, class) in self.class.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            string(out, class);
+        }
+        out.extend_from_slice(br#"],"n":"#);
+        string(out, self.name.as_deref().unwrap_or(&self.key));
+        properties(out, &self.properties);
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// How two things hang together. Its type is `{from}_{verb}_{to}` in lower case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relationship {
+    relationship_type: String,
+    verb: Cow<'static, str>,
+    from_key: String,
+    to_key: String,
+    key: Option<String>,
+    properties: Properties,
+}
+
+impl Relationship {
+    /// A relationship of a type that the step declares: `Relationship::new("acme_account", "OWNS", "acme_project",
+    /// account_key, project_key)`. Either end may be missing from the graph; it is kept aside until the end appears.
+    #[must_use]
+    pub fn new(
+        from_type: &str,
+        verb: impl Into<Cow<'static, str>>,
+        to_type: &str,
+        from_key: impl Into<String>,
+        to_key: impl Into<String>,
+    ) -> Self {
+        let verb = verb.into();
+        Self {
+            relationship_type: [from_type, &verb.to_ascii_lowercase(), to_type].join("_"),
+            verb,
+            from_key: from_key.into(),
+            to_key: to_key.into(),
+            key: None,
+            properties: Vec::new(),
+        }
+    }
+
+    /// Replaces the key `from_key|verb|to_key`, where two things hang together in the same way more than once.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets a property, as [`Entity::prop`].
+    #[must_use]
+    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        set(&mut self.properties, name.into(), value.into());
+        self
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn relationship_type(&self) -> &str {
+        &self.relationship_type
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Cow<'_, str> {
+        match &self.key {
+            Some(key) => Cow::Borrowed(key),
+            None => Cow::Owned([self.from_key.as_str(), &self.verb, &self.to_key].join("|")),
+        }
+    }
+
+    /// A property's value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        get(&self.properties, name)
+    }
+
+    /// The line that the world's `graph.emit` describes, with its newline.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"r":"#);
+        string(out, &self.relationship_type);
+        out.extend_from_slice(br#","k":"#);
+        string(out, &self.key());
+        out.extend_from_slice(br#","f":"#);
+        string(out, &self.from_key);
+        out.extend_from_slice(br#","v":"#);
+        string(out, &self.verb);
+        out.extend_from_slice(br#","t":"#);
+        string(out, &self.to_key);
+        properties(out, &self.properties);
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// The host refuses an object with a key twice, so a property that is set again replaces the former value.
+fn set(properties: &mut Properties, name: Cow<'static, str>, value: Value) {
+    properties.retain(|(known, _)| *known != name);
+    if !value.is_null() {
+        properties.push((name, value));
+    }
+}
+
+fn get<'a>(properties: &'a Properties, name: &str) -> Option<&'a Value> {
+    properties.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+fn properties(out: &mut Vec<u8>, properties: &Properties) {
+    out.extend_from_slice(br#","p":{"#);
+    for (i, (name, value)) in properties.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        string(out, name);
+        out.push(b':');
+        // Writing a value to memory can't fail: it has no map key that is no string, and a Vec takes every byte.
+        let _ = serde_json::to_writer(&mut *out, value);
+    }
+    out.push(b'}');
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    // As above.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test may panic"
+    )]
+    use super::*;
+
+    fn line(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_entity_is_one_line_with_its_missing_properties_left_out() {
+        let entity = Entity::new("acme_user", "acme:user:1")
+            .class("User")
+            .name("Jo \"J\"\n")
+            .prop("username", "jo")
+            .prop("email", None::<String>)
+            .prop("age", 7)
+            .prop("tags", vec!["a", "b"]);
+        let expected = concat!(
+            r#"{"e":"acme_user","k":"acme:user:1","c":["User"],"n":"Jo \"J\"\n","#,
+            r#""p":{"username":"jo","age":7,"tags":["a","b"]}}"#,
+            "\n"
+        );
+        assert_eq!(line(|out| entity.write(out)), expected);
+    }
+
+    #[test]
+    fn a_property_set_again_is_replaced_or_removed() {
+        let entity = Entity::new("t", "k").prop("a", 1).prop("b", 2).prop("a", 3).prop("b", Value::Null);
+        assert_eq!(entity.get("a"), Some(&Value::from(3)));
+        assert_eq!(entity.get("b"), None);
+    }
+
+    #[test]
+    fn a_relationship_has_type_and_key_of_its_ends() {
+        let r =
+            Relationship::new("acme_account", "OWNS", "acme_repo", "a:1", "r:2").prop("since", "2024-01-01T00:00:00Z");
+        assert_eq!(r.relationship_type(), "acme_account_owns_acme_repo");
+        assert_eq!(r.key(), "a:1|OWNS|r:2");
+        let expected = concat!(
+            r#"{"r":"acme_account_owns_acme_repo","k":"a:1|OWNS|r:2","f":"a:1","v":"OWNS","t":"r:2","#,
+            r#""p":{"since":"2024-01-01T00:00:00Z"}}"#,
+            "\n"
+        );
+        assert_eq!(line(|out| r.write(out)), expected);
+        assert_eq!(r.with_key("mine").key(), "mine");
+    }
+
+    #[test]
+    fn a_number_that_json_lacks_is_left_out() {
+        assert_eq!(Entity::new("t", "k").prop("x", f64::NAN).get("x"), None);
+    }
+}
