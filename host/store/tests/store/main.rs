@@ -1,0 +1,16 @@
+//! The store against a real Postgres: a database of its own for each test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod embedded;
+mod graph;
+mod nouns;
+mod reconcile;
+mod runs;
+mod security;
+mod world;
