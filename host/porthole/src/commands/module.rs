@@ -4,7 +4,7 @@ use crate::context::Cx;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use porthole_registry::finding::Finding;
+use porthole_registry::Finding;
 use porthole_store::modules::{self, NewModule};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

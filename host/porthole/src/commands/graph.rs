@@ -1,0 +1,154 @@
+//! `porthole graph`: a first look.
+
+use crate::context::Cx;
+use crate::output;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use porthole_model::id::Name;
+use porthole_store::TenantTx;
+use porthole_store::graph::{self, Direction, EntityDetail, EntityFilter};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// TENANT or TENANT/INSTANCE. Without filters: counts by type.
+    scope: Option<String>,
+    /// Entities of this type; may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Entities of this class.
+    #[arg(long)]
+    class: Option<String>,
+    /// Entities with this property; may be given several times.
+    #[arg(long = "where", value_name = "PROPERTY=VALUE")]
+    properties: Vec<String>,
+    /// Entities with this text in their name or key.
+    #[arg(long)]
+    find: Option<String>,
+    /// One entity, by its key, with its neighbours.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["types", "class", "properties", "find"])]
+    show: Option<String>,
+    /// How many entities.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Graph {
+    pub(crate) async fn run(self, cx: Cx) -> Result<ExitCode> {
+        let db = cx.database().await?;
+        let (tenant, instance) = match &self.scope {
+            None => (cx.the_tenant(&db).await?, None),
+            Some(scope) => {
+                let (tenant, instance) = match scope.split_once('/') {
+                    Some((tenant, instance)) => (tenant, Some(Name::new(instance)?)),
+                    None => (scope.as_str(), None),
+                };
+                let mut tx = db.store.begin().await?;
+                (porthole_store::tenants::by_name(&mut tx, &Name::new(tenant)?).await?, instance)
+            }
+        };
+        let mut tx = db.store.tenant(tenant.id).await?;
+        let filtered = !self.types.is_empty() || self.class.is_some() || !self.properties.is_empty() || self.find.is_some();
+        match &self.show {
+            Some(key) => self.show(&mut tx, instance.as_ref(), key).await?,
+            None if filtered => self.list(&mut tx, instance).await?,
+            None => self.counts(&mut tx, instance.as_ref()).await?,
+        }
+        tx.commit().await?;
+        db.close().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn counts(&self, tx: &mut TenantTx, instance: Option<&Name>) -> Result<()> {
+        let counts = graph::counts(tx, instance).await?;
+        if self.json {
+            return output::json(&counts);
+        }
+        let rows = |kind: &'static str, of: &std::collections::BTreeMap<String, u64>| {
+            of.iter().map(|(name, n)| vec![kind.to_owned(), name.clone(), output::number(*n)]).collect::<Vec<_>>()
+        };
+        let mut all = rows("entity", &counts.entities);
+        all.extend(rows("relationship", &counts.relationships));
+        all.extend(rows("dangling", &counts.dangling));
+        output::table(&["kind", "type", "count"], all);
+        Ok(())
+    }
+
+    async fn list(&self, tx: &mut TenantTx, instance: Option<Name>) -> Result<()> {
+        let mut properties = Vec::new();
+        for text in &self.properties {
+            let (name, value) = text.split_once('=').with_context(|| format!("`{text}` is not PROPERTY=VALUE"))?;
+            properties.push((name.to_owned(), value.to_owned()));
+        }
+        let filter = EntityFilter {
+            instance,
+            types: self.types.clone(),
+            class: self.class.clone(),
+            properties,
+            text: self.find.clone(),
+        };
+        let (mut after, mut left) = (None, self.limit);
+        let mut rows = Vec::new();
+        while left > 0 {
+            let page = graph::entities(tx, &filter, after.as_ref(), left.min(graph::MAX_PAGE)).await?;
+            left = left.saturating_sub(u32::try_from(page.entities.len()).unwrap_or(u32::MAX));
+            for entity in page.entities {
+                if self.json {
+                    output::json_line(&entity)?;
+                } else {
+                    rows.push(vec![entity.entity_type, entity.display_name, entity.class.join(","), entity.key]);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if !self.json {
+            output::table(&["type", "name", "class", "key"], rows);
+        }
+        if after.is_some() {
+            output::note(format!("there are more; --limit {} shows the first {}", self.limit, self.limit));
+        }
+        Ok(())
+    }
+
+    async fn show(&self, tx: &mut TenantTx, instance: Option<&Name>, key: &str) -> Result<()> {
+        let found = graph::entity(tx, instance, key).await?;
+        if self.json {
+            return output::json(&found);
+        }
+        found.iter().for_each(print_entity);
+        Ok(())
+    }
+}
+
+fn print_entity(detail: &EntityDetail) {
+    let entity = &detail.entity;
+    output::line(format!("{} ({})", output::plain(&entity.display_name), entity.entity_type));
+    output::line(format!("  key       {}", output::plain(&entity.key)));
+    output::line(format!("  class     {}", entity.class.join(", ")));
+    output::line(format!("  instance  {}, last written {}", entity.instance, entity.updated_at));
+    for (name, value) in entity.properties.as_object().into_iter().flatten() {
+        output::line(format!("  {}: {}", output::plain(name), output::plain(&value.to_string())));
+    }
+    for near in &detail.neighbours {
+        let arrow = match near.direction {
+            Direction::Out => format!("-[{}]->", near.verb),
+            Direction::In => format!("<-[{}]-", near.verb),
+        };
+        let properties = match near.properties.as_object() {
+            Some(map) if !map.is_empty() => format!("  {}", near.properties),
+            _ => String::new(),
+        };
+        output::line(format!(
+            "  {arrow:<14} {} ({}){}",
+            output::plain(&near.other_display_name),
+            near.other_type,
+            output::plain(&properties)
+        ));
+    }
+}

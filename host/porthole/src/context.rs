@@ -1,0 +1,112 @@
+//! What commands share: the settings, who acts, the database, names of tenants and instances.
+
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, bail};
+use porthole_egress::secret::{KeyFile, Vault};
+use porthole_model::context::{Actor, OpContext};
+use porthole_model::id::Name;
+use porthole_store::embedded::Embedded;
+use porthole_store::tenants::{self, Tenant};
+use porthole_store::{Store, StoreOptions};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The circumstances of one command.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub settings: Settings,
+    tenant: Option<String>,
+}
+
+/// `TENANT/INSTANCE`, or the instance alone.
+#[derive(Debug, Clone)]
+pub(crate) struct InstancePath {
+    tenant: Option<Name>,
+    instance: Name,
+}
+
+impl FromStr for InstancePath {
+    type Err = porthole_model::id::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.split_once('/') {
+            Some((tenant, instance)) => Self { tenant: Some(Name::new(tenant)?), instance: Name::new(instance)? },
+            None => Self { tenant: None, instance: Name::new(text)? },
+        })
+    }
+}
+
+/// An open database. A private server runs as long as someone uses it, so this holds on to it.
+pub(crate) struct Database {
+    pub store: Store,
+    server: Option<Embedded>,
+}
+
+impl Database {
+    /// Closes the connections and leaves the private server; the last one out stops it.
+    pub(crate) async fn close(self) {
+        self.store.close().await;
+        if let Some(server) = self.server
+            && let Err(e) = server.stop().await
+        {
+            tracing::error!(error = %e, "the private Postgres didn't stop");
+        }
+    }
+}
+
+impl Cx {
+    pub(crate) fn new(settings: Settings, tenant: Option<String>) -> Self {
+        Self { settings, tenant }
+    }
+
+    /// Who acts: the login name, as far as the environment tells.
+    pub(crate) fn op(&self) -> OpContext {
+        let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|n| !n.is_empty()));
+        let name = name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+        OpContext::new(Actor::Person(name))
+    }
+
+    /// The database: an existing one by URL, or the private one, which is started if it doesn't run.
+    pub(crate) async fn database(&self) -> Result<Database> {
+        if let Some(url) = &self.settings.database_url {
+            let store = Store::connect(&StoreOptions::from_url(url)?).await?;
+            return Ok(Database { store, server: None });
+        }
+        if !self.settings.data.join("postgres").exists() {
+            bail!("nothing is in {} yet: start with `porthole up`", self.settings.data.display());
+        }
+        let server = Embedded::start(&self.settings.data).await?;
+        Ok(Database { store: server.store().await?, server: Some(server) })
+    }
+
+    /// The room for secrets, with the key file of this machine.
+    pub(crate) fn vault(&self) -> Result<Arc<Vault>> {
+        let path = self.settings.key_file();
+        let folder = path.parent().context("the key file has no folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        Ok(Arc::new(Vault::new(Arc::new(KeyFile::open_or_create(&path)?))))
+    }
+
+    /// The tenant that is meant when none is named: `--tenant`, PORTHOLE_TENANT, or the only one.
+    pub(crate) async fn the_tenant(&self, db: &Database) -> Result<Tenant> {
+        let mut tx = db.store.begin().await?;
+        if let Some(name) = &self.tenant {
+            return Ok(tenants::by_name(&mut tx, &Name::new(name.clone())?).await?);
+        }
+        let mut all = tenants::list(&mut tx).await?;
+        match (all.pop(), all.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => bail!("there is no tenant yet: porthole tenant create NAME"),
+            (Some(_), false) => bail!("there are several tenants: say which with --tenant NAME or TENANT/INSTANCE"),
+        }
+    }
+
+    /// The tenant and the instance's name of a path.
+    pub(crate) async fn split(&self, db: &Database, path: &InstancePath) -> Result<(Tenant, Name)> {
+        let tenant = match &path.tenant {
+            Some(name) => tenants::by_name(&mut db.store.begin().await?, name).await?,
+            None => self.the_tenant(db).await?,
+        };
+        Ok((tenant, path.instance.clone()))
+    }
+}
