@@ -126,3 +126,7 @@ fn fits_world(bytes: &[u8]) -> Option<Finding> {
 fn shown(name: &str) -> String {
     name.chars().take(120).map(|c| if crate::text::deceives(c) { '?' } else { c }).collect()
 }
+
+#[cfg(test)]
+#[path = "admit_tests.rs"]
+mod tests;

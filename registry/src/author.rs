@@ -10,10 +10,9 @@ mod operation;
 mod step;
 mod table;
 
-use crate::check::check;
+use crate::check::judge;
 use crate::finding::{Finding, Position};
 use crate::pack::MAX_MANIFEST_BYTES;
-use crate::readonly::prove_all;
 use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest, ModuleInfo, Rate, ScrubRule};
 use table::{Reader, Table};
 use toml::de::DeTable;
@@ -56,8 +55,7 @@ pub fn read(toml_text: &str) -> Result<Authored, Vec<Finding>> {
     let mut findings = reader.take_findings();
     // Checks of a manifest with holes would speak of the holes.
     if let (Some(manifest), true) = (read, findings.is_empty()) {
-        findings = check(&manifest);
-        findings.extend(prove_all(&manifest).err().unwrap_or_default());
+        (findings, _) = judge(&manifest);
         reader.locate(&manifest, &mut findings);
         findings.sort_by_key(|f| f.position);
         if !findings.iter().any(Finding::is_error) {
@@ -65,8 +63,6 @@ pub fn read(toml_text: &str) -> Result<Authored, Vec<Finding>> {
         }
     }
     findings.sort_by_key(|f| f.position);
-    // One mistake can be found on two ways, by the checks and by the proof.
-    findings.dedup_by(|a, b| a.position == b.position && a.message == b.message);
     Err(findings)
 }
 
@@ -118,3 +114,7 @@ fn rate(table: &Table<'_>) -> Rate {
     table.finish();
     Rate { concurrent, per_second }
 }
+
+#[cfg(test)]
+#[path = "author_tests.rs"]
+mod tests;

@@ -13,9 +13,11 @@ mod steps;
 
 use crate::finding::Finding;
 use crate::pack::MAX_MANIFEST_BYTES;
+use crate::readonly::{Proof, prove};
 use crate::text::deceives;
+use porthole_model::id::OperationId;
 use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 pub(crate) use credentials::token_url;
@@ -57,6 +59,21 @@ pub fn check(manifest: &Manifest) -> Vec<Finding> {
     scrub(manifest, &mut findings);
     rate(manifest, &mut findings);
     findings
+}
+
+/// Checks a manifest and proves its operations: all findings, and the proofs of what was proved.
+pub(crate) fn judge(manifest: &Manifest) -> (Vec<Finding>, BTreeMap<OperationId, Proof>) {
+    let mut findings = check(manifest);
+    let mut proofs = BTreeMap::new();
+    for operation in &manifest.operations {
+        match prove(operation) {
+            Ok(proof) => drop(proofs.insert(operation.id.clone(), proof)),
+            // A request that is no request at all is one mistake, not two.
+            Err(unproved) if findings.iter().any(|f| f.is_error() && f.place == unproved.place) => {}
+            Err(unproved) => findings.push(unproved),
+        }
+    }
+    (findings, proofs)
 }
 
 fn module(manifest: &Manifest, findings: &mut Vec<Finding>) {

@@ -134,3 +134,7 @@ fn field_schema(field: &ConfigField) -> Value {
     }
     Value::Object(schema)
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -228,3 +228,7 @@ fn steps(manifest: &Manifest) -> Vec<StepLine> {
     };
     manifest.steps.iter().map(line).collect()
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ pub mod config;
 pub mod datamodel;
 mod error;
 mod finding;
+#[cfg(test)]
+mod fixture;
 pub mod inspect;
 pub mod pack;
 pub mod readonly;

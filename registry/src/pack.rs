@@ -1,11 +1,11 @@
 //! One file that is a module: a component with its manifest in a custom section. The file's SHA-256 is its identity, so
 //! packing the same parts gives the same bytes, and a manifest has one spelling only.
 
-use crate::check::check;
+use crate::check::judge;
 use crate::component::componentize;
 use crate::error::{RegistryError, Result};
 use crate::finding::errors;
-use crate::readonly::{Proof, prove_all};
+use crate::readonly::Proof;
 use crate::wasm;
 use porthole_model::id::{ModuleDigest, OperationId};
 use porthole_model::manifest::Manifest;
@@ -57,8 +57,7 @@ pub fn digest(bytes: &[u8]) -> ModuleDigest {
 /// # Errors
 /// When the manifest breaks a rule, an operation isn't proved to be a read, or the code isn't a component.
 pub fn pack(core_or_component: &[u8], manifest: &Manifest) -> Result<Packed> {
-    errors(check(manifest))?;
-    prove_all(manifest)?;
+    errors(judge(manifest).0)?;
     let component = componentize(core_or_component)?;
     let mut bytes = wasm::strip(&component)?;
     let json = manifest.to_canonical_json().map_err(|e| RegistryError::Manifest(e.to_string()))?;
@@ -75,8 +74,8 @@ pub fn pack(core_or_component: &[u8], manifest: &Manifest) -> Result<Packed> {
 /// When there isn't exactly one manifest in canonical form, or it breaks a rule, or an operation isn't proved.
 pub fn unpack(bytes: &[u8]) -> Result<Unpacked<'_>> {
     let manifest = manifest_of(bytes)?;
-    errors(check(&manifest))?;
-    let proofs = prove_all(&manifest)?;
+    let (findings, proofs) = judge(&manifest);
+    errors(findings)?;
     Ok(Unpacked { manifest, proofs, digest: digest(bytes), component: bytes })
 }
 

@@ -141,3 +141,7 @@ fn path_text(template: &Template) -> String {
     }
     if path.is_empty() { "/".to_owned() } else { path }
 }
+
+#[cfg(test)]
+#[path = "readonly_tests.rs"]
+mod tests;

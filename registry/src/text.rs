@@ -1,24 +1,32 @@
 //! Words that are shown to people, and guesses at what they meant.
 
+/// How many names a hint lists at most; a longer list helps nobody.
+const LISTED_NAMES: usize = 12;
+
 /// The known word that an unknown one was probably meant to be.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
     known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(&word.to_lowercase(), &k.to_lowercase()), k))
-        .filter(|(distance, k)| *distance <= (k.len() / 3).max(1))
+        .map(|k| (strsim::damerau_levenshtein(&word, &k.to_lowercase()), k))
+        .filter(|(distance, k)| *distance <= word.len().max(k.len()) / 2)
         .min()
         .map(|(_, k)| k)
 }
 
-/// `did you mean `x`?`, or the whole choice when nothing is close.
+/// `did you mean `x`?`, or the choice when nothing is close.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    match closest(word, known.clone()) {
-        Some(close) => format!("did you mean `{close}`?"),
-        None => {
-            let all: Vec<_> = known.into_iter().map(|k| format!("`{k}`")).collect();
-            if all.is_empty() { "there are none".to_owned() } else { format!("known: {}", all.join(", ")) }
-        }
+    // What an attacker can make long isn't compared letter by letter.
+    if let Some(close) = (word.len() <= 128).then(|| closest(word, known.clone())).flatten() {
+        return format!("did you mean `{close}`?");
     }
+    let mut names: Vec<_> = known.into_iter().map(|k| format!("`{k}`")).collect();
+    if names.is_empty() {
+        return "there are none".to_owned();
+    }
+    let more = if names.len() > LISTED_NAMES { ", …" } else { "" };
+    names.truncate(LISTED_NAMES);
+    format!("known: {}{more}", names.join(", "))
 }
 
 /// A character that makes a text show something else than it says: control characters, and the invisible and direction

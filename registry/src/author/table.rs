@@ -299,6 +299,9 @@ impl<'a> Table<'a> {
         let Some(inner) = self.inner(key) else { return all };
         for (name, value) in inner.table {
             let place = self.place_of(&format!("{key} `{}`", name.get_ref()));
+            // Header names are read in lower case, and that is how the checks speak of them.
+            let lower = name.get_ref().to_lowercase();
+            self.reader.remember(self.place_of(&format!("{key} `{lower}`")), name.span());
             self.reader.remember(place.clone(), name.span());
             all.extend(read(&Entry { outer: self, place, value }).map(|t| (name.get_ref().to_string(), t)));
         }

@@ -75,7 +75,7 @@ pub(super) fn header_name(place: &str, name: &str, credential: bool, findings: &
     if credential && lower == "authorization" {
         return;
     }
-    findings.push(Finding::error(place, format!("header `{name}` can't be set: {why}")));
+    findings.push(Finding::error(place, format!("`{name}` can't be set: {why}")));
 }
 
 /// Is it a value that stays in its line?
@@ -91,7 +91,7 @@ pub(super) fn header_value(place: &str, value: &str, findings: &mut Vec<Finding>
 
 /// The fixed headers of an operation.
 pub(super) fn request_header(place: &str, name: &str, value: &str, findings: &mut Vec<Finding>) {
-    let at = format!("{place}: header `{name}`");
+    let at = format!("{place}: headers `{name}`");
     header_name(&at, name, false, findings);
     if name.chars().any(|c| c.is_ascii_uppercase()) {
         findings.push(Finding::error(at.clone(), "is not in lower case").hint(name.to_ascii_lowercase()));

@@ -82,8 +82,10 @@ pub(super) fn check_config(manifest: &Manifest, place: &str, template: &Template
             Some(derive) => {
                 for (_, value) in derive.cases.iter().filter(|(_, value)| !path_text(value, first)) {
                     let message = format!("the derived value {value:?} is no piece of a path for {place}");
-                    findings
-                        .push(Finding::error(at.clone(), message).hint("empty, or `/` and plain segments, no `..`"));
+                    findings.push(
+                        Finding::error(format!("{at}: derive"), message)
+                            .hint("empty, or `/` and plain segments, no `..`"),
+                    );
                 }
             }
         }

@@ -4,7 +4,7 @@
 use super::headers::{parameter, request_header, response_header, unknown_slot};
 use super::{MAX_ARGUMENTS, MAX_NAME_BYTES, hosts, operation_ids, readable, repeated, unknown};
 use crate::finding::Finding;
-use crate::text::{deceives, is_json_pointer};
+use crate::text::{deceives, did_you_mean, is_json_pointer};
 use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
 use porthole_model::operation::{MAX_URL_BYTES, Template};
 use porthole_model::rule::Rule;
@@ -83,7 +83,7 @@ fn template(manifest: &Manifest, place: &str, operation: &Operation, findings: &
     for name in operation.path.keys().filter(|name| !names.contains(name.as_str())) {
         findings.push(
             Finding::error(format!("{place}: path `{name}`"), format!("`{{{name}}}` isn't in the request"))
-                .hint(super::super::text::did_you_mean(name, names.iter().copied().collect::<Vec<_>>())),
+                .hint(did_you_mean(name, names.iter().copied().collect::<Vec<_>>())),
         );
     }
     hosts::check(manifest, operation, &template, findings);
@@ -195,7 +195,7 @@ fn auth(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut 
     for method in methods {
         let porthole_model::manifest::CredentialKind::Header { header, .. } = &method.kind else { continue };
         if operation.headers.keys().any(|h| h.eq_ignore_ascii_case(header)) {
-            let at = format!("{place}: header `{header}`");
+            let at = format!("{place}: headers `{}`", header.to_ascii_lowercase());
             findings.push(Finding::error(at, format!("is the header of the credential `{slot}`")));
         }
     }

@@ -1,0 +1,254 @@
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+use super::*;
+use crate::Findings;
+use crate::fixture::{GOOD, manifest as good};
+use porthole_model::manifest::{Body, Pages};
+
+/// The findings of the good manifest with one text replaced.
+fn changed(from: &str, to: &str) -> Vec<Finding> {
+    assert!(GOOD.contains(from), "the fixture doesn't hold {from:?}");
+    read(&GOOD.replacen(from, to, 1)).map_or_else(|findings| findings, |authored| authored.warnings)
+}
+
+fn line_of(text: &str) -> usize {
+    GOOD.lines().position(|l| l.contains(text)).unwrap() + 1
+}
+
+#[test]
+fn the_author_form_becomes_the_manifest() {
+    let authored = read(GOOD).unwrap_or_else(|f| panic!("{}", Findings(f)));
+    assert_eq!(authored.warnings, vec![]);
+    let manifest = authored.manifest;
+    insta::assert_json_snapshot!("good_manifest", manifest);
+    assert_eq!(manifest.operations[0].headers["accept"], "application/json");
+    assert!(matches!(&manifest.operations[2].body, Some(Body::Graphql { variables, .. }) if variables.len() == 3));
+    assert!(matches!(&manifest.operations[2].pages, Pages::Cursor { more: Some(_), .. }));
+}
+
+#[test]
+fn canonical_json_reads_back() {
+    let json = good().to_canonical_json().unwrap();
+    let again: Manifest = serde_json::from_slice(&json).unwrap();
+    assert_eq!(again, good());
+    assert_eq!(again.to_canonical_json().unwrap(), json);
+}
+
+#[test]
+fn windows_line_ends_give_the_same_manifest() {
+    assert_eq!(read_manifest(&GOOD.replace('\n', "\r\n")).unwrap(), good());
+}
+
+#[test]
+fn each_mistake_is_named_with_its_line() {
+    // What is replaced, by what, the line of the finding (0: of the replaced text), and what it says.
+    let cases: &[(&str, &str, &str, &str)] = &[
+        // Form.
+        ("version = \"1.2.3\"", "version = \"1.2\"", "", "module: version: \"1.2\" is no semantic version"),
+        ("version = \"1.2.3\"", "versoin = \"1.2.3\"", "", "unknown key `versoin` (hint: did you mean `version`?)"),
+        ("name = \"acme\"", "name = 7", "", "module: name: must be a text, this is an integer"),
+        ("name = \"acme\"", "name = \"Acme!\"", "", "`Acme!` is no name"),
+        ("[rate]\n", "[raet]\n", "[rate]", "unknown key `raet` (hint: did you mean `rate`?)"),
+        ("pages = \"link\"", "pages = \"links\"", "", "`links` is no way to page"),
+        ("empty-on = [404]", "empty_on = [404]", "", "unknown key `empty_on` (hint: did you mean `empty-on`?)"),
+        ("empty-on = [404]", "empty-on = [\"404\"]", "", "must be a whole number"),
+        ("empty-on = [404]", "empty-on = [-1]", "", "must be a whole number"),
+        ("auth = \"api\"", "auth = \"apl\"", "", "no credential has the slot `apl` (hint: did you mean `api`?)"),
+        (
+            "kind = \"header\"",
+            "kind = \"heeder\"",
+            "",
+            "`heeder` is no kind of credential (hint: did you mean `header`?)",
+        ),
+        (
+            "after = 'text<=256'",
+            "after = 'text<256'",
+            "",
+            "operation `list-users`: query `after`: `text<256` is no rule",
+        ),
+        ("after = 'text<=256'", "after = { rule = 'bool', requierd = true }", "", "did you mean `required`?"),
+        ("after = 'text<=256'", "after = '^($'", "", "unclosed group"),
+        // Configuration.
+        ("pattern = '^[a-z0-9-]{1,39}$'", "pattern = 'a+'", "", "must match the whole value: from ^ to $"),
+        ("pattern = '^[a-z0-9-]{1,39}$'", "", "[config.org]", "config `org`: has no rule for its value"),
+        ("default = \"api.acme.com\"", "default = \"evil.com\"", "", "config `host`: default: \"evil.com\" is outside"),
+        ("from = \"host\"", "from = \"hots\"", "", "config `prefix`: derive: names the field `hots`"),
+        ("['^.*$', '/api/v3']", "['^.*$', '.evil.com/']", "derive =", "no piece of a path"),
+        ("['^.*$', '/api/v3']", "['^.*$', '/../v3']", "derive =", "no piece of a path"),
+        (r"pattern = '^[a-z0-9-]+\.acme\.com$'", "pattern = '^.+$'", "[config.host]", "stands in the host"),
+        (r"pattern = '^[a-z0-9-]+\.acme\.com$'", r"pattern = '^[a-z0-9:]+\.acme\.com$'", "[config.host]", "can hold"),
+        // Credentials.
+        ("format = \"SSWS {token}\"", "format = \"SSWS\"", "", "must hold `{token}` once"),
+        ("header = \"Authorization\"", "header = \"Host\"", "", "`Host` can't be set"),
+        ("header = \"Authorization\"", "header = \"X-HTTP-Method-Override\"", "", "overrides the method"),
+        ("/installations/{installation_id}/", "/installations/{other}/", "", "`{other}` is neither in `url-fields`"),
+        (
+            "https://{config.host}{config.prefix}/app",
+            "https://{installation_id}.acme.com/app",
+            "",
+            "stands in the host",
+        ),
+        // Operations.
+        ("id = \"user-exists\"", "id = \"list-users\"", "head", "operation `list-users`: exists twice"),
+        ("path = { org = '^[a-z0-9-]+$' }", "", "GET https", "`{org}` has no rule in `path`"),
+        ("path = { id = 'int<=999999' }", "path = { id = 'int<=9', x = 'bool' }", "", "`{x}` isn't in the request"),
+        ("HEAD https://{config.host}", "HEAD https://{config.hots}", "", "names the config field `hots`"),
+        ("HEAD https://{config.host}{config.prefix}", "HEAD https://{id}.acme.com:{id}", "", "isn't a domain name"),
+        ("HEAD https://{config.host}{config.prefix}", "HEAD https://169.254.169.254", "", "isn't a domain name"),
+        ("HEAD https://", "HEAD http://", "", "is not `METHOD https://host/path`"),
+        ("HEAD https://", "DELETE https://", "", "is not `METHOD https://host/path`"),
+        ("/users/{id}\"", "/users/{id}?x=1\"", "HEAD", "write query parameters in `query`"),
+        ("after = 'text<=256'", "_method = '=delete'", "", "`_method` overrides the method"),
+        ("after = 'text<=256'", "X-HTTP-Method-Override = 'text<=9'", "", "overrides the method"),
+        ("after = 'text<=256'", "org = 'text<=256'", "", "query `org`: is also in `path`"),
+        (
+            "Accept = \"application/json\"",
+            "Authorization = \"x\"",
+            "",
+            "headers `authorization`: `authorization` can't be set",
+        ),
+        ("Accept = \"application/json\"", "X-Forwarded-Host = \"x\"", "", "can't be set"),
+        ("Accept = \"application/json\"", "Accept = \"a\\nb: c\"", "", "is no header value"),
+        ("response-headers = [\"x-total\"]", "response-headers = [\"X-Total\"]", "", "no header name in lower case"),
+        ("response-headers = [\"x-total\"]", "response-headers = [\"set-cookie\"]", "", "isn't shown to guests"),
+        ("empty-on = [404]", "empty-on = [403]", "", "403 is about permission"),
+        ("empty-on = [404]", "empty-on = [500]", "", "500 is not a 4xx status"),
+        ("argument = \"cursor\"", "argument = \"curser\"", "", "names the argument `curser`"),
+        ("cursor = \"/data", "cursor = \"data", "", "is no JSON pointer"),
+        // Steps.
+        (
+            "needs = [\"users\"]",
+            "needs = [\"usres\"]",
+            "",
+            "names the step `usres`, which doesn't exist (hint: did you mean `users`?)",
+        ),
+        ("needs = [\"users\"]", "", "reads =", "add needs = [\"users\"]"),
+        (
+            "title = \"Users\"",
+            "needs = [\"groups\"]",
+            "needs = [\"users\"]",
+            "the steps wait for each other: groups needs users needs groups",
+        ),
+        ("title = \"Users\"", "needs = [\"users\"]", "", "the steps wait for each other: users needs users"),
+        (
+            "uses = [\"list-users\", \"user-exists\"]",
+            "uses = [\"list-user\", \"user-exists\"]",
+            "",
+            "did you mean `list-users`?",
+        ),
+        (
+            "\"acme_group\", class = [\"UserGroup\"]",
+            "\"acme_group\", class = [\"Usergroup\"]",
+            "",
+            "did you mean `UserGroup`?",
+        ),
+        (
+            "\"acme_group\", class = [\"UserGroup\"]",
+            "\"acme_user\", class = [\"User\"]",
+            "",
+            "is emitted by step `users` already",
+        ),
+        (
+            "verb = \"HAS\", to = \"acme_user\" }]\n\n[[scrub",
+            "verb = \"HAVE\", to = \"acme_user\" }]\n\n[[scrub",
+            "acme_group\", verb",
+            "did you mean `HAS`?",
+        ),
+        ("from = \"acme_group\"", "from = \"acme_grup\"", "", "names the entity type `acme_grup`"),
+        (
+            "operations = [\"list-users\"]",
+            "operations = [\"list-user\"]",
+            "",
+            "scrub 1: operations: names the operation",
+        ),
+        ("concurrent = 4", "concurrent = 0", "", "rate: concurrent: is 0"),
+        ("label = \"Organisation\"", "label = \"Org\\u202Eanisation\"", "", "U+202E"),
+    ];
+    let mut wrong = Vec::new();
+    for (from, to, line, message) in cases {
+        let findings = changed(from, to);
+        let line = match *line {
+            "" => line_of(from.lines().next().unwrap()),
+            // A thing as a whole stands at the head of its table.
+            "head" => line_of(from.lines().next().unwrap()) - 1,
+            line => line_of(line.lines().next().unwrap()),
+        };
+        let found = findings.iter().find(|f| f.to_string().contains(message));
+        match found.map(|f| (f.position, f.severity)) {
+            Some((Some(position), crate::Severity::Error)) if position.line == line => {}
+            other => wrong
+                .push(format!("{to:?}: wanted line {line} {message:?}, found {other:?} in\n{}", Findings(findings))),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn what_is_missing_is_told_at_the_head_of_its_table() {
+    let findings = changed("token = \"/token\"\n", "");
+    assert_eq!(findings[0].position.unwrap().line, line_of("kind = \"jwt-exchange\"") - 2);
+    assert!(findings[0].to_string().ends_with("credential `api/jwt-exchange`: `token` is missing"), "{}", findings[0]);
+}
+
+#[test]
+fn several_mistakes_are_told_at_once_in_order() {
+    let text = GOOD
+        .replace("kind = \"header\"", "kind = \"heeder\"")
+        .replace("pages = \"link\"", "pages = \"lnk\"")
+        .replace("version = \"1.2.3\"", "versio = \"1.2.3\"");
+    let findings = read(&text).unwrap_err();
+    assert!(findings.len() >= 4, "{}", Findings(findings));
+    assert!(findings.is_sorted_by_key(|f| f.position));
+}
+
+#[test]
+fn a_mutation_that_claims_to_be_a_query_is_refused_with_its_line() {
+    let findings = changed("query Groups(", "mutation Groups(");
+    let finding = findings.iter().find(|f| f.is_error()).unwrap();
+    assert_eq!(finding.position.unwrap().line, line_of("query Groups("));
+    let text = finding.to_string();
+    assert!(text.contains("operation `groups`") && text.contains("the document holds a mutation"), "{text}");
+
+    let findings = changed("fragment Page on", "mutation Delete { deleteAll }\nfragment Page on");
+    assert_eq!(findings[0].position.unwrap().line, line_of("fragment Page on"));
+    assert!(findings[0].message.contains("mutation"), "{}", findings[0]);
+}
+
+#[test]
+fn syntax_errors_have_a_line() {
+    let findings = changed("[[operations]]", "[[operations]");
+    assert_eq!(findings[0].position.unwrap().line, line_of("[[operations]]"));
+}
+
+#[test]
+fn an_unused_operation_is_a_warning() {
+    let warnings = changed("uses = [\"groups\", \"search-devices\"]", "uses = [\"groups\"]");
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].severity, crate::Severity::Warning);
+    assert!(warnings[0].to_string().contains("operation `search-devices`: no step uses it"), "{}", warnings[0]);
+}
+
+#[test]
+fn limits_hold() {
+    let operation = |n: usize| format!("[[operations]]\nid = \"o{n}\"\nrequest = \"GET https://a.example.com/{n}\"\n");
+    let many: String = (0..=crate::check::MAX_OPERATIONS).map(operation).collect();
+    let findings = changed("[[steps]]", &format!("{many}\n[[steps]]"));
+    assert!(findings.iter().any(|f| f.message.contains("operations, at most 500")));
+    let long = format!("# {}", "x".repeat(MAX_MANIFEST_BYTES));
+    assert!(read(&long).unwrap_err()[0].message.contains("bytes, at most"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in ".{0,400}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_damage_makes_the_reader_panic(at in 0usize..GOOD.len(), len in 0usize..40, with in "[\\[\\]{}='\"a-z0-9.<$^\n ]{0,12}") {
+        let (start, end) = (GOOD.floor_char_boundary(at), GOOD.floor_char_boundary((at + len).min(GOOD.len())));
+        let damaged = format!("{}{with}{}", &GOOD[..start], &GOOD[end..]);
+        if let Err(findings) = read(&damaged) {
+            proptest::prop_assert!(findings.iter().any(Finding::is_error));
+        }
+    }
+}
