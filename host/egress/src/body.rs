@@ -26,7 +26,9 @@ impl Encoding {
         match header.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
             None | Some("" | "identity") => Ok(Self::Identity),
             Some("gzip" | "x-gzip") => Ok(Self::Gzip),
-            Some(other) => Err(BodyFault::Cut(format!("content-encoding `{}` was not asked for", crate::fault::quote(other)))),
+            Some(other) => {
+                Err(BodyFault::Cut(format!("content-encoding `{}` was not asked for", crate::fault::quote(other))))
+            }
         }
     }
 }
@@ -116,7 +118,8 @@ impl Collector {
 /// whole body from a cut one; JSON that closes its outermost bracket can.
 pub(crate) fn ends_by_itself(body: &[u8]) -> bool {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    matches!(first, None | Some(b'{' | b'[')) && (body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok())
+    matches!(first, None | Some(b'{' | b'['))
+        && (body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok())
 }
 
 #[cfg(test)]

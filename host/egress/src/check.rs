@@ -134,10 +134,7 @@ mod tests {
     async fn lines_have_three_fields() {
         assert_eq!(line("https://a.example/", &["a.example=1.1.1.1"]).await, "allow\t1.1.1.1\tpublic address");
         assert_eq!(line("https://a.example/", &["*=2606:4700::1111"]).await, "allow\t2606:4700::1111\tpublic address");
-        assert_eq!(
-            line("http://127.0.0.1:9000/", &[]).await,
-            "allow\t127.0.0.1\toperator exception 127.0.0.1:9000"
-        );
+        assert_eq!(line("http://127.0.0.1:9000/", &[]).await, "allow\t127.0.0.1\toperator exception 127.0.0.1:9000");
         assert_eq!(
             line("https://a.example/", &["*=10.0.0.1,1.1.1.1"]).await,
             "allow\t1.1.1.1\tpublic address; dropped: 10.0.0.1 is in 10.0.0.0/8: private network (RFC 1918)"

@@ -232,7 +232,7 @@ impl reqwest::dns::Resolve for Dialer {
                 let other = format!("`{}` is not the host of this connection", name.as_str());
                 return Err(Box::new(Denial::Malformed(other)) as Box<dyn Error + Send + Sync>);
             }
-            let admitted = locate(&policy, resolver.as_ref(), &target).await.map_err(Box::new)?;
+            let admitted = locate(&policy, resolver.as_ref(), &target).await?;
             Ok(Box::new(admitted.sockets.into_iter()) as reqwest::dns::Addrs)
         })
     }
@@ -274,7 +274,9 @@ async fn receive(
         || announced.is_some()
         || encoding == Encoding::Gzip;
     if !framed && !ends_by_itself(&body) {
-        return Err(fault(BodyFault::Cut("it ended with the connection, so nothing proves that it is whole".to_owned())));
+        return Err(fault(BodyFault::Cut(
+            "it ended with the connection, so nothing proves that it is whole".to_owned(),
+        )));
     }
     Ok(Incoming { status, headers, body })
 }

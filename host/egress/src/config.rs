@@ -86,7 +86,9 @@ impl From<Tables> for EgressConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No address or range.
-    #[error("`{0}` is no exception; write IP, IP:PORT, CIDR or CIDR:PORT, such as `127.0.0.1:9000` or `10.1.0.0/16:443`")]
+    #[error(
+        "`{0}` is no exception; write IP, IP:PORT, CIDR or CIDR:PORT, such as `127.0.0.1:9000` or `10.1.0.0/16:443`"
+    )]
     Exception(String),
     /// The part that names the provider's host.
     #[error("`{0}` is no host; write HOST or HOST:PORT, such as `api.provider.example`")]
@@ -268,7 +270,9 @@ mod tests {
 
     #[test]
     fn exceptions_are_printed_as_they_are_read() {
-        for text in ["127.0.0.1:9000", "127.0.0.1", "10.1.0.0/16:443", "10.1.0.0/16", "::1", "[::1]:80", "[fd00::/8]:443"] {
+        for text in
+            ["127.0.0.1:9000", "127.0.0.1", "10.1.0.0/16:443", "10.1.0.0/16", "::1", "[::1]:80", "[fd00::/8]:443"]
+        {
             assert_eq!(text.parse::<Exception>().unwrap().to_string(), text);
         }
         for text in ["", "localhost:9000", "127.0.0.1:0", "127.0.0.1:99999", "10.0.0.0/33", "1.2.3", "[::1", "::1:x"] {
@@ -283,7 +287,9 @@ mod tests {
         assert!(!endpoint.maps(&Host::Domain("api.example"), 8443));
         assert!(!endpoint.maps(&Host::Domain("other.example"), 443));
         assert_eq!(endpoint.to_string(), "api.example -> http://127.0.0.1:9000");
-        assert!(Endpoint::new("api.example:8443", "http://[::1]:1/x").unwrap().maps(&Host::Domain("api.example"), 8443));
+        assert!(
+            Endpoint::new("api.example:8443", "http://[::1]:1/x").unwrap().maps(&Host::Domain("api.example"), 8443)
+        );
         for (host, base) in [("a/b", "http://x"), ("", "http://x"), ("a", "ftp://x"), ("a", "http://u@x"), ("a", "x")] {
             assert!(Endpoint::new(host, base).is_err(), "{host} {base}");
         }
@@ -299,7 +305,9 @@ mod tests {
         let config: EgressConfig = serde_json::from_value(file).unwrap();
         assert_eq!(config.exceptions(), ["allow 127.0.0.1:9000", "endpoint api.example -> http://127.0.0.1:9000"]);
         assert_eq!(config.user_agent, USER_AGENT);
-        assert!(serde_json::from_value::<EgressConfig>(serde_json::json!({"egress": {"allow": ["localhost"]}})).is_err());
+        assert!(
+            serde_json::from_value::<EgressConfig>(serde_json::json!({"egress": {"allow": ["localhost"]}})).is_err()
+        );
         let empty: EgressConfig = serde_json::from_value(serde_json::json!({})).unwrap();
         assert_eq!(empty, EgressConfig::default());
     }

@@ -35,11 +35,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("x-rewrite-url", "it names another URL"),
 ];
 /// Beginnings of names that nobody may set.
-const REFUSED_PREFIXES: &[(&str, &str)] = &[
-    (":", "it frames the message"),
-    ("proxy-", "it talks to a proxy"),
-    ("x-forwarded-", "it names another host"),
-];
+const REFUSED_PREFIXES: &[(&str, &str)] =
+    &[(":", "it frames the message"), ("proxy-", "it talks to a proxy"), ("x-forwarded-", "it names another host")];
 /// Headers that only a credential may set.
 const CREDENTIAL_ONLY: &[&str] = &["authorization", "cookie"];
 

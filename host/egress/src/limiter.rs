@@ -100,7 +100,9 @@ impl Gate {
         }
         match signs.wait() {
             Some(wait) => self.close(wait, "rate limit of the provider", now),
-            None if again => self.close(unnamed_limit(self.strikes), "rate limit of the provider, which names no time", now),
+            None if again => {
+                self.close(unnamed_limit(self.strikes), "rate limit of the provider, which names no time", now)
+            }
             // The same incident, and its gate is closed already.
             None => {}
         }

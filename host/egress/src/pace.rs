@@ -164,8 +164,9 @@ mod tests {
 
     #[test]
     fn headers_ask_for_the_wait_that_they_mean() {
-        let date = ("date", "Tue, 14 Nov 2023 22:10:00 GMT");
-        let cases: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Case = (&'static [(&'static str, &'static str)], Option<u64>);
+        const DATE: (&str, &str) = ("date", "Tue, 14 Nov 2023 22:10:00 GMT");
+        const CASES: &[Case] = &[
             (&[], None),
             (&[("retry-after", "7")], Some(7)),
             (&[("retry-after", " 7 ")], Some(7)),
@@ -173,10 +174,10 @@ mod tests {
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "Tue, 14 Nov 2023 22:13:50 GMT")], Some(30)),
             // The same date, seen from the provider's clock, which is 200 s behind ours.
-            (&[("retry-after", "Tue, 14 Nov 2023 22:10:30 GMT"), date], Some(30)),
+            (&[("retry-after", "Tue, 14 Nov 2023 22:10:30 GMT"), DATE], Some(30)),
             (&[("retry-after", "18446744073709551615")], Some(366 * 24 * 3600)),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1700000060")], Some(60)),
-            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1699999860"), date], Some(60)),
+            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1699999860"), DATE], Some(60)),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "60")], Some(60)),
             (&[("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", "1700000005.5")], Some(6)),
             (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "9")], Some(9)),
@@ -184,7 +185,7 @@ mod tests {
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "x")], None),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "60"), ("retry-after", "5")], Some(5)),
         ];
-        for (headers, wait) in cases {
+        for (headers, wait) in CASES {
             assert_eq!(signs(headers).wait(), wait.map(Duration::from_secs), "{headers:?}");
         }
     }

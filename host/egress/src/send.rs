@@ -176,9 +176,7 @@ impl Call<'_> {
     fn limited(&self, reason: &str, wait: Duration, refusal: Refusal) -> Failure {
         let limits = &self.session.config.limits;
         let (code, why) = match refusal {
-            Refusal::TooLong => {
-                (FaultCode::RateLimited, format!("one wait may take {}", human(limits.max_wait_one)))
-            }
+            Refusal::TooLong => (FaultCode::RateLimited, format!("one wait may take {}", human(limits.max_wait_one))),
             Refusal::UsedUp => (FaultCode::Budget, used_up(limits.retry_budget)),
         };
         Failure::new(code, None, format!("{reason}: {} to wait, and {why}", human(wait)))
@@ -296,14 +294,15 @@ fn broken(fault: &WireFault) -> Attempt {
         WireFault::Tls(_) | WireFault::Request(_) => Attempt::Failed(failure(FaultCode::Connection, None)),
         WireFault::Connect(_) | WireFault::Broken(_) => Attempt::Again(failure(FaultCode::Connection, None), None),
         WireFault::Timeout(_) => Attempt::Again(failure(FaultCode::Timeout, None), None),
-        WireFault::Body(status, BodyFault::TooLarge(_)) => {
-            Attempt::Failed(failure(FaultCode::TooLarge, Some(*status)))
-        }
+        WireFault::Body(status, BodyFault::TooLarge(_)) => Attempt::Failed(failure(FaultCode::TooLarge, Some(*status))),
         WireFault::Body(status, BodyFault::Cut(_)) => Attempt::Again(failure(FaultCode::Cut, Some(*status)), None),
     }
 }
 
 fn gave_up(failure: Failure, tries: u32) -> Failure {
+    if tries < 2 {
+        return failure;
+    }
     let message = format!("{}; gave up after {tries} attempts", failure.message);
     Failure { message, ..failure }
 }
@@ -320,3 +319,7 @@ fn now() -> Instant {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

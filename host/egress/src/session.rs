@@ -16,10 +16,10 @@ use porthole_model::id::OperationId;
 use porthole_model::manifest::Rate;
 use porthole_model::operation::PreparedRequest;
 use reqwest::header::HeaderValue;
-use url::{Origin, Url};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use url::{Origin, Url};
 
 /// Why outbound traffic can't be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

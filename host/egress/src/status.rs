@@ -75,7 +75,9 @@ fn permission(rules: &ReplyRules, status: u16, body: &[u8]) -> Verdict {
     let what = match (&rules.permission, status) {
         (Some(permission), 403) => format!("HTTP 403: the credential lacks the permission `{permission}`"),
         (Some(permission), _) => {
-            format!("HTTP {status}: the credential was refused; it must be valid and have the permission `{permission}`")
+            format!(
+                "HTTP {status}: the credential was refused; it must be valid and have the permission `{permission}`"
+            )
         }
         (None, 403) => "HTTP 403: the credential lacks a permission".to_owned(),
         (None, _) => format!("HTTP {status}: the credential was refused"),
@@ -87,7 +89,9 @@ fn permission(rules: &ReplyRules, status: u16, body: &[u8]) -> Verdict {
 /// Some limits come as a 403 without any header, told in words alone.
 fn speaks_of_a_limit(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start(body)).to_ascii_lowercase();
-    ["secondary rate limit", "rate limit exceeded", "abuse detection mechanism"].iter().any(|words| text.contains(words))
+    ["secondary rate limit", "rate limit exceeded", "abuse detection mechanism"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// The place that a redirect points to, without what may be secret in it: signed links live in paths and queries.
@@ -113,7 +117,8 @@ fn with_quote(what: String, body: &[u8]) -> String {
         error_summary: Option<Cow<'a, str>>,
     }
     let told = serde_json::from_slice::<Told<'_>>(start(body)).ok();
-    let told = told.and_then(|t| t.message.or(t.error_description).or(t.error_summary)).filter(|t| !t.trim().is_empty());
+    let told =
+        told.and_then(|t| t.message.or(t.error_description).or(t.error_summary)).filter(|t| !t.trim().is_empty());
     match told {
         Some(told) => format!("{what}; the provider says: {}", quote(&told)),
         None => what,
@@ -206,7 +211,8 @@ mod tests {
     #[test]
     fn a_missing_permission_is_named_and_a_404_is_not_one() {
         for status in [401, 403] {
-            let Verdict::Fault { code, message, permission } = plain(status, r#"{"message":"Resource not accessible"}"#)
+            let Verdict::Fault { code, message, permission } =
+                plain(status, r#"{"message":"Resource not accessible"}"#)
             else {
                 panic!("{status}")
             };
@@ -234,7 +240,9 @@ mod tests {
     fn a_redirect_is_told_without_its_path() {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, "https://files.example/x?signature=geheim".parse().unwrap());
-        let Verdict::Fault { message, .. } = judge(&rules(), 302, &headers, &RateSigns::default(), b"") else { panic!() };
+        let Verdict::Fault { message, .. } = judge(&rules(), 302, &headers, &RateSigns::default(), b"") else {
+            panic!()
+        };
         assert!(message.contains("files.example") && !message.contains("geheim"), "{message}");
     }
 
