@@ -1,17 +1,21 @@
 //! Secrets that providers put into replies: blanked before the guest sees the body, whatever the guest does.
 //!
 //! Two kinds of rules. The manifest names places in the replies of its operations; and the host knows the names under
-//! which providers hand out secrets in any reply ([`keys::KEYS`]). Only JSON is looked into, and a body without any of the
-//! names isn't even parsed. What isn't blanked stays as it is, byte for byte.
+//! which providers hand out secrets in any reply ([`keys::KEYS`]). Only JSON is looked into. What isn't blanked stays as it
+//! is, byte for byte.
+//!
+//! Most bodies hold nothing to blank, so the order is: look for the names, in one pass; look at their values; and only
+//! when there is something to blank make sure that the body is JSON. A list of repositories with an empty
+//! `temp_clone_token` in each of them costs the one pass.
 
 mod keys;
 mod walk;
 
-use aho_corasick::AhoCorasick;
 use porthole_model::id::OperationId;
 use porthole_model::manifest::ScrubRule;
 use std::collections::HashMap;
-use walk::{Place, Walk};
+use std::ops::Range;
+use walk::Place;
 
 /// What a blanked value is replaced with: a JSON string, so that the body stays JSON.
 const SCRUBBED: &[u8] = br#""[scrubbed]""#;
@@ -20,8 +24,7 @@ const SCRUBBED: &[u8] = br#""[scrubbed]""#;
 #[derive(Debug)]
 pub struct ScrubRules {
     paths: HashMap<OperationId, Vec<Path>>,
-    /// The names of the host's rules, in each of their spellings. None when it can't be built: then every body is parsed.
-    names: Option<AhoCorasick>,
+    names: keys::Names,
 }
 
 /// A path of a rule, taken apart.
@@ -48,41 +51,46 @@ impl ScrubRules {
                 paths.entry(operation.clone()).or_default().push(Path::parse(&rule.path));
             }
         }
-        let names = AhoCorasick::builder().ascii_case_insensitive(true).build(keys::spellings()).ok();
-        Self { paths, names }
+        Self { paths, names: keys::Names::new() }
     }
 
     /// Blanks what the rules name in a reply of this operation, and counts it. A body that isn't JSON is handed back as
     /// it came.
     #[must_use]
     pub fn apply(&self, operation: &OperationId, body: Vec<u8>) -> (Vec<u8>, u32) {
+        let mut blanked = self.names.values(&body);
         let paths: Vec<&Path> =
             self.paths.get(operation).into_iter().flatten().filter(|path| path.may_match(&body)).collect();
-        let has_names = self.names.as_ref().is_none_or(|names| names.is_match(&body));
-        if paths.is_empty() && !has_names {
+        if blanked.is_empty() && paths.is_empty() || !walk::is_json(&body) {
             return (body, 0);
         }
-        let is_blanked = |place: &Place<'_>| {
-            place.holds_something()
-                && (paths.iter().any(|path| path.matches(place))
-                    || (has_names && place.is_string() && place.key().is_some_and(keys::is_secret)))
-        };
-        let Some(blanked) = Walk::new(&body).and_then(|walk| walk.find(is_blanked)) else {
-            return (body, 0);
-        };
-        if blanked.is_empty() {
-            return (body, 0);
+        if let Some(depth) = paths.iter().map(|path| path.segments.len()).max() {
+            let is_named = |place: &Place<'_>| place.holds_something() && paths.iter().any(|path| path.matches(place));
+            blanked.extend(walk::find(&body, depth, is_named));
         }
-        let mut clean = Vec::with_capacity(body.len());
-        let mut done = 0;
-        for value in &blanked {
-            clean.extend_from_slice(body.get(done..value.start).unwrap_or_default());
-            clean.extend_from_slice(SCRUBBED);
-            done = value.end;
-        }
-        clean.extend_from_slice(body.get(done..).unwrap_or_default());
-        (clean, u32::try_from(blanked.len()).unwrap_or(u32::MAX))
+        replace(body, blanked)
     }
+}
+
+/// Replaces the values, and counts them. Values may be named twice, and lie inside each other.
+fn replace(body: Vec<u8>, mut values: Vec<Range<usize>>) -> (Vec<u8>, u32) {
+    values.sort_unstable_by_key(|value| (value.start, std::cmp::Reverse(value.end)));
+    let mut clean = Vec::with_capacity(body.len());
+    let (mut done, mut count) = (0, 0);
+    for value in values {
+        if value.start < done {
+            continue;
+        }
+        clean.extend_from_slice(body.get(done..value.start).unwrap_or_default());
+        clean.extend_from_slice(SCRUBBED);
+        done = value.end;
+        count += 1;
+    }
+    if count == 0 {
+        return (body, 0);
+    }
+    clean.extend_from_slice(body.get(done..).unwrap_or_default());
+    (clean, count)
 }
 
 impl Path {

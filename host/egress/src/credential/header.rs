@@ -8,8 +8,17 @@ use zeroize::Zeroizing;
 
 /// Headers that shape the request itself. A manifest that put a secret there would break the framing or the routing of
 /// the request.
-const NOT_FOR_SECRETS: &[&str] =
-    &["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "content-type", "expect"];
+const NOT_FOR_SECRETS: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "content-type",
+    "expect",
+];
 
 pub(super) fn headers(
     slot: &Slot,

@@ -146,8 +146,7 @@ impl Credentials {
                 state.token.get(&inner.clock, fetch).await?
             }
             CredentialKind::Oauth2RefreshToken { token_url } => {
-                let keep = |fresh| inner.keep_rotated(state, fresh);
-                let fetch = || oauth2_refresh_token::fetch(&exchange, token_url, &state.rotated, keep);
+                let fetch = || oauth2_refresh_token::fetch(&exchange, token_url, state, || inner.keep_rotated(state));
                 state.token.get(&inner.clock, fetch).await?
             }
             CredentialKind::JwtExchange { token_url, url_fields, token, expires_at } => {
@@ -184,8 +183,7 @@ impl Inner {
     /// Opens a secret. From here on replies are searched for it.
     async fn open(&self, bound: &BoundCredential) -> Result<OpenSecret, CredentialFault> {
         let BoundCredential { binding, method, tenant_key, sealed } = bound;
-        let unreadable =
-            |source| CredentialFault::Unreadable { slot: binding.slot.clone(), source: Arc::new(source) };
+        let unreadable = |source| CredentialFault::Unreadable { slot: binding.slot.clone(), source: Arc::new(source) };
         if method.slot != binding.slot {
             return Err(unreadable(SecretError::Content));
         }

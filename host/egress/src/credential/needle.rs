@@ -42,7 +42,11 @@ pub(super) fn needles(secret: &[u8]) -> Vec<Needle> {
         };
         push(&mut all, bytes(secret, 3, form), 0, 0);
     }
-    for escapes in [Escapes { slash: false, html: false }, Escapes { slash: true, html: false }, Escapes { slash: false, html: true }] {
+    for escapes in [
+        Escapes { slash: false, html: false },
+        Escapes { slash: true, html: false },
+        Escapes { slash: false, html: true },
+    ] {
         push(&mut all, json(secret, &escapes, false), 0, 0);
         push(&mut all, json(secret, &escapes, true), 0, 0);
     }
@@ -90,7 +94,7 @@ fn base64(all: &mut Vec<Needle>, secret: &[u8], alignment: usize, alphabet: &imp
     let whole = (bits / 6).min(length);
     let first = (alignment * 8).div_ceil(6);
     let core = Zeroizing::new(encoded.get(first..whole).unwrap_or_default().to_vec());
-    push(all, core, u8::from(alignment > 0), u8::from(bits % 6 != 0));
+    push(all, core, u8::from(alignment > 0), u8::from(!bits.is_multiple_of(6)));
 }
 
 fn hex(byte: u8, digits: &[u8; 16]) -> impl Iterator<Item = u8> {

@@ -11,7 +11,7 @@ use super::{BoundCredential, BoundSlot, Inner};
 use crate::secret::{OpenSecret, SecretFields, SecretText};
 use futures_util::future::BoxFuture;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// Keeps a credential whose secret the provider has replaced.
@@ -25,75 +25,92 @@ pub trait RotationPort: Send + Sync {
 #[derive(Default)]
 pub(super) struct Rotation(Mutex<Option<Rotated>>);
 
+#[derive(Clone)]
 struct Rotated {
     refresh_token: Arc<Zeroizing<String>>,
     version: i32,
+    is_kept: bool,
 }
 
 impl Rotation {
-    fn latest(&self) -> Option<Arc<Zeroizing<String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|r| Arc::clone(&r.refresh_token))
+    fn latest(&self) -> Option<Rotated> {
+        self.lock().clone()
     }
 
-    fn version(&self) -> Option<i32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|r| r.version)
+    /// A new refresh token. In this run it is used whatever comes of storing it: the one before it is void.
+    fn set(&self, refresh_token: Zeroizing<String>, stored_version: i32) {
+        let mut latest = self.lock();
+        let version = match &*latest {
+            // The one before it was never stored; its version is free.
+            Some(rotated) if !rotated.is_kept => rotated.version,
+            Some(rotated) => rotated.version.saturating_add(1),
+            None => stored_version.saturating_add(1),
+        };
+        *latest = Some(Rotated { refresh_token: Arc::new(refresh_token), version, is_kept: false });
     }
 
-    fn set(&self, refresh_token: Arc<Zeroizing<String>>, version: i32) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Rotated { refresh_token, version });
+    fn set_kept(&self, version: i32) {
+        if let Some(rotated) = self.lock().as_mut().filter(|rotated| rotated.version == version) {
+            rotated.is_kept = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Rotated>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) async fn fetch<K, R>(
+/// Buys a token. `keep` stores a refresh token that came and isn't stored yet.
+pub(super) async fn fetch<R>(
     exchange: &Exchange<'_>,
     template: &str,
-    rotation: &Rotation,
-    keep: K,
+    state: &BoundSlot,
+    keep: impl Fn() -> R,
 ) -> Result<Token, CredentialFault>
 where
-    K: FnOnce(Zeroizing<String>) -> R,
     R: Future<Output = Result<(), CredentialFault>>,
 {
     let url = token_url(exchange, template, &[])?;
+    // Storing may have failed the last time.
+    keep().await?;
     let authorization = client_header(exchange.field("client_id")?, exchange.field("client_secret")?);
-    let latest = rotation.latest();
+    let latest = state.rotated.latest();
     let refresh_token = match &latest {
-        Some(rotated) => rotated.as_str(),
+        Some(rotated) => rotated.refresh_token.as_str(),
         None => exchange.field("refresh_token")?,
     };
     let body = form(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]);
     let reply = exchange.post(url, authorization, Some(body)).await?;
     if let Some(fresh) = reply.string("/refresh_token").filter(|fresh| !fresh.is_empty() && **fresh != refresh_token) {
         exchange.reflections.add_token(&fresh);
-        keep(fresh).await?;
+        state.rotated.set(fresh, state.bound.binding.version);
+        keep().await?;
     }
     let (token, lifetime) = reply.access_token()?;
     Ok(Token::new(token, exchange.now, lifetime))
 }
 
 impl Inner {
-    /// Seals a new refresh token as the next version of the credential, and has it kept.
-    pub(super) async fn keep_rotated(&self, state: &BoundSlot, fresh: Zeroizing<String>) -> Result<(), CredentialFault> {
+    /// Seals a rotated refresh token as the next version of the credential, and has it stored. Nothing to do when there is
+    /// none, or when it is stored already.
+    pub(super) async fn keep_rotated(&self, state: &BoundSlot) -> Result<(), CredentialFault> {
         let slot = &state.bound.binding.slot;
-        let fresh = Arc::new(fresh);
-        let version = state.rotated.version().unwrap_or(state.bound.binding.version).saturating_add(1);
-        // In this run the new one is used whatever comes of storing it: the old one is void.
-        state.rotated.set(Arc::clone(&fresh), version);
-        let Some(port) = &self.rotation else {
-            tracing::warn!(%slot, "the provider replaced the refresh token and nobody keeps the new one");
-            return Ok(());
-        };
+        let Some(rotated) = state.rotated.latest().filter(|rotated| !rotated.is_kept) else { return Ok(()) };
         let failed = |reason: String| CredentialFault::NotKept { slot: slot.clone(), reason };
-        let mut credential = state.bound.clone();
-        credential.binding.version = version;
-        let secret = state.open.get().ok_or_else(|| failed("the secret is not open".to_owned()))?;
-        let fields = with_refresh_token(&credential, secret, &fresh).map_err(|e| failed(e.to_string()))?;
-        credential.sealed = self
-            .vault
-            .seal(&credential.tenant_key, &credential.binding, fields)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        port.keep(credential).await.map_err(failed)
+        if let Some(port) = &self.rotation {
+            let mut credential = state.bound.clone();
+            credential.binding.version = rotated.version;
+            let secret = state.open.get().ok_or_else(|| failed("the secret is not open".to_owned()))?;
+            let fields =
+                with_refresh_token(&credential, secret, &rotated.refresh_token).map_err(|e| failed(e.to_string()))?;
+            let sealed = self.vault.seal(&credential.tenant_key, &credential.binding, fields).await;
+            credential.sealed = sealed.map_err(|e| failed(e.to_string()))?;
+            port.keep(credential).await.map_err(failed)?;
+        } else {
+            tracing::warn!(%slot, "the provider replaced the refresh token and nobody stores the new one");
+        }
+        state.rotated.set_kept(rotated.version);
+        Ok(())
     }
 }
 

@@ -77,3 +77,7 @@ impl Reflections {
         String::from_utf8(clean).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     }
 }
+
+#[cfg(test)]
+#[path = "reflection_tests.rs"]
+mod tests;

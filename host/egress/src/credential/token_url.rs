@@ -72,7 +72,10 @@ mod tests {
     #[test]
     fn fills_in_configuration_and_fields() {
         let template = "https://{config.host}{config.prefix}/app/{id}/access_tokens";
-        assert_eq!(url(template, "ghe.example.com", "/api/v3", "42").unwrap(), "https://ghe.example.com/api/v3/app/42/access_tokens");
+        assert_eq!(
+            url(template, "ghe.example.com", "/api/v3", "42").unwrap(),
+            "https://ghe.example.com/api/v3/app/42/access_tokens"
+        );
         assert_eq!(url("https://a.example/x/{config.org}", "ä b", "", "1").unwrap(), "https://a.example/x/%C3%A4%20b");
     }
 

@@ -1,12 +1,16 @@
 //! The names under which providers hand out secrets, in any reply.
 //!
-//! A name counts only as a whole key, whatever its case, joined by `_`, by `-` or not at all (`client_secret`,
-//! `client-secret`, `clientSecret`); and only a string that isn't empty is blanked. So an Okta user's `"password": {}`, a
+//! A name counts only as a whole key, whatever its case, its words joined by `_`, by `-` or not at all (`client_secret`,
+//! `client-secret`, `clientSecret`), without escapes; and only a string that isn't empty is blanked. So an Okta user's `"password": {}`, a
 //! policy's `"access_token": {"lifetime": 60}` and a list of grant types with `"refresh_token"` in it stay as they are.
 //!
 //! Not here, because they name settings or identifiers as often as secrets: `secret` (a Kubernetes reference), `token`
 //! (a page cursor), `key`, `api_key` (often its name), `credentials`, `fingerprint`. A module whose provider uses one of
 //! them for a secret says so in its `scrub` rules.
+
+use super::walk::{past_space, past_string};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use std::ops::Range;
 
 /// A name and why it is here.
 pub(super) struct Key {
@@ -25,7 +29,7 @@ const fn key(name: &'static str, reason: &'static str) -> Key {
 pub(super) const KEYS: &[Key] = &[
     key("client_secret", "OAuth clients: authenticates an application (RFC 6749)"),
     key("private_key", "certificates and service accounts: signs as their owner"),
-    key("private_key_pem", "the same, where the provider says its format"),
+    key("private_key_pem", "a private key, where the provider names its format"),
     key("private_key_data", "cloud service account keys: the whole key file in base64"),
     key("access_token", "OAuth: acts as a user until it expires"),
     key("refresh_token", "OAuth: buys access tokens, often without an end"),
@@ -48,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     key("recovery_token", "resets an account"),
     key("activation_token", "takes a new account over"),
     key("password", "signs in; some providers echo what was set"),
-    key("passwd", "the same"),
+    key("passwd", "a password, as Unix tools spell it"),
     key("passphrase", "opens a private key"),
     key("user_password", "directories: signs in"),
     key("master_user_password", "database services: signs in as the administrator"),
@@ -56,25 +60,38 @@ pub(super) const KEYS: &[Key] = &[
     key("connection_string", "databases and queues: address and password in one"),
 ];
 
-/// Is this the name of a secret?
-pub(super) fn is_secret(name: &str) -> bool {
-    KEYS.iter().any(|key| same(key.name, name))
-}
+/// The names, ready to be looked for.
+#[derive(Debug)]
+pub(super) struct Names(Option<AhoCorasick>);
 
-/// Are these the same words, however they are joined? All joints alike: `client_secret-x` is nobody's spelling, but there
-/// is no harm in taking it for one.
-fn same(known: &str, name: &str) -> bool {
-    let words = |text: &str| text.bytes().filter(|b| !matches!(b, b'_' | b'-')).count();
-    // The longest name has a few more bytes with its joints than without.
-    name.len() <= 64
-        && words(known) == words(name)
-        && known
-            .bytes()
-            .filter(|b| *b != b'_')
-            .eq(name.bytes().filter(|b| !matches!(b, b'_' | b'-')).map(|b| b.to_ascii_lowercase()))
-}
+impl Names {
+    pub(super) fn new() -> Self {
+        // With its quotes a name is nobody else's ending. An automaton of this table is far below every limit at which
+        // building one fails; a test builds it.
+        let spellings = KEYS.iter().flat_map(|key| ["_", "-", ""].map(|joint| key.name.replace('_', joint)));
+        let quoted = spellings.map(|name| format!("\"{name}\""));
+        Self(AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(quoted).ok())
+    }
 
-/// Every spelling of every name: what a body has to have for it to be parsed at all.
-pub(super) fn spellings() -> impl Iterator<Item = String> {
-    KEYS.iter().flat_map(|key| ["_", "-", ""].map(|joint| key.name.replace('_', joint)))
+    /// The strings, not empty, that stand under one of the names.
+    ///
+    /// In JSON, a name between two quotes of which neither is escaped is a whole string, and if a colon follows it is a
+    /// key: no walk is needed to know that. (Quotes inside a string are escaped, and the second one would have the
+    /// backslash where the name's last letter is.)
+    pub(super) fn values(&self, body: &[u8]) -> Vec<Range<usize>> {
+        let matches = self.0.iter().flat_map(|names| names.find_iter(body));
+        matches
+            .filter_map(|name| {
+                let before = body.get(..name.start())?;
+                let escapes = before.iter().rev().take_while(|b| **b == b'\\').count();
+                let colon = past_space(body, name.end());
+                if escapes % 2 == 1 || body.get(colon) != Some(&b':') {
+                    return None;
+                }
+                let start = past_space(body, colon + 1);
+                let end = past_string(body, start)?;
+                (end > start + 2).then_some(start..end)
+            })
+            .collect()
+    }
 }

@@ -5,15 +5,6 @@ use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// How deep a walk goes. Readers give up at 128 levels or so; what lies deeper than this is nobody's data, and is blanked
-/// as a whole rather than passed on unseen.
-const MAX_DEPTH: usize = 256;
-
-/// A walk through a checked body.
-pub(super) struct Walk<'a> {
-    body: &'a [u8],
-}
-
 /// One level of the walk: what holds the values that come now.
 enum Level<'a> {
     /// An object, and the key of its current value.
@@ -28,109 +19,112 @@ pub(super) struct Place<'a> {
     value: &'a [u8],
 }
 
-impl<'a> Walk<'a> {
-    /// None when the body isn't JSON.
-    pub(super) fn new(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice::<IgnoredAny>(body).ok().map(|_| Self { body })
-    }
+/// Is this JSON?
+pub(super) fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
+}
 
-    /// The values that are wanted, in order. What is inside a wanted value isn't looked at. None when the walk meets
-    /// what it doesn't understand, which checked JSON doesn't hold.
-    pub(super) fn find(&self, is_wanted: impl Fn(&Place<'_>) -> bool) -> Option<Vec<Range<usize>>> {
-        let mut found = Vec::new();
-        let mut levels: Vec<Level<'a>> = Vec::new();
-        let mut at = 0;
-        loop {
-            at = self.past_space(at);
-            match self.body.get(at) {
-                None => return levels.is_empty().then_some(found),
-                Some(b'}' | b']') => {
-                    levels.pop()?;
-                    at += 1;
-                    continue;
-                }
-                Some(b',') => {
-                    if let Some(Level::List(index)) = levels.last_mut() {
-                        *index += 1;
-                    }
-                    at += 1;
-                    continue;
-                }
-                Some(_) => {}
-            }
-            if let Some(Level::Object(key)) = levels.last_mut() {
-                let end = self.past_string(at)?;
-                *key = text(self.body.get(at..end)?)?;
-                // The colon.
-                at = self.past_space(self.past_space(end) + 1);
-            }
-            let rest = self.body.get(at..)?;
-            let is_nested = matches!(rest.first(), Some(b'{' | b'['));
-            let is_too_deep = is_nested && levels.len() >= MAX_DEPTH;
-            if is_too_deep || is_wanted(&Place { levels: &levels, value: rest }) {
-                let end = self.past_value(at)?;
-                found.push(at..end);
-                at = end;
+/// The values of a JSON body that are wanted, in order, down to this depth. What is inside a wanted value isn't looked
+/// at. The walk ends early where it meets what isn't JSON.
+pub(super) fn find(body: &[u8], max_depth: usize, is_wanted: impl Fn(&Place<'_>) -> bool) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    // Ends at the end of the body, which is always met; the answer is what was found until then.
+    let _ = walk(body, max_depth, is_wanted, &mut found);
+    found
+}
+
+fn walk(
+    body: &[u8],
+    max_depth: usize,
+    is_wanted: impl Fn(&Place<'_>) -> bool,
+    found: &mut Vec<Range<usize>>,
+) -> Option<()> {
+    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut at = 0;
+    loop {
+        at = past_space(body, at);
+        match body.get(at)? {
+            b'}' | b']' => {
+                levels.pop()?;
+                at += 1;
                 continue;
             }
-            match rest.first()? {
-                b'{' => {
-                    levels.push(Level::Object(Cow::Borrowed("")));
-                    at += 1;
+            b',' => {
+                if let Some(Level::List(index)) = levels.last_mut() {
+                    *index += 1;
                 }
-                b'[' => {
-                    levels.push(Level::List(0));
-                    at += 1;
-                }
-                _ => at = self.past_value(at)?,
+                at += 1;
+                continue;
             }
+            _ => {}
         }
-    }
-
-    fn past_space(&self, mut at: usize) -> usize {
-        while matches!(self.body.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        if let Some(Level::Object(key)) = levels.last_mut() {
+            let end = past_string(body, at)?;
+            *key = text(body.get(at..end)?)?;
+            let colon = past_space(body, end);
+            at = past_space(body, colon + 1);
+        }
+        let value = body.get(at..)?;
+        let first = value.first()?;
+        if is_wanted(&Place { levels: &levels, value }) {
+            let end = past_value(body, at)?;
+            found.push(at..end);
+            at = end;
+        } else if levels.len() < max_depth && matches!(first, b'{' | b'[') {
+            levels.push(if *first == b'{' { Level::Object(Cow::Borrowed("")) } else { Level::List(0) });
             at += 1;
-        }
-        at
-    }
-
-    /// The end of the string that begins here.
-    fn past_string(&self, start: usize) -> Option<usize> {
-        let mut at = start + 1;
-        loop {
-            at += memchr::memchr2(b'"', b'\\', self.body.get(at..)?)?;
-            match self.body.get(at)? {
-                b'"' => return Some(at + 1),
-                // Whatever is escaped is no end; of `\uXXXX` the rest is plain.
-                _ => at += 2,
-            }
+        } else {
+            at = past_value(body, at)?;
         }
     }
+}
 
-    /// The end of the value that begins here.
-    fn past_value(&self, start: usize) -> Option<usize> {
-        let mut at = start;
-        let mut depth = 0_usize;
-        loop {
-            match self.body.get(at)? {
-                b'"' => at = self.past_string(at)?,
-                b'{' | b'[' => {
-                    depth += 1;
-                    at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    at += 1;
-                }
-                b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => at += 1,
-                _ => {
-                    let is_end = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b']' | b'}');
-                    at += self.body.get(at..)?.iter().position(is_end).unwrap_or(self.body.len() - at);
-                }
+/// Where the white space that begins here ends.
+pub(super) fn past_space(body: &[u8], mut at: usize) -> usize {
+    while matches!(body.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the string that begins here ends. None when none begins here, or it doesn't end.
+pub(super) fn past_string(body: &[u8], start: usize) -> Option<usize> {
+    body.get(start).filter(|quote| **quote == b'"')?;
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', body.get(at..)?)?;
+        match body.get(at)? {
+            b'"' => return Some(at + 1),
+            // Whatever is escaped is no end; of `\uXXXX` the rest is plain.
+            _ => at += 2,
+        }
+    }
+}
+
+/// Where the value that begins here ends.
+fn past_value(body: &[u8], start: usize) -> Option<usize> {
+    let is_space_or_mark = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
+    let mut at = start;
+    let mut depth = 0_usize;
+    loop {
+        match body.get(at)? {
+            b'"' => at = past_string(body, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
             }
-            if depth == 0 {
-                return Some(at);
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                at += 1;
             }
+            b if is_space_or_mark(b) => at += 1,
+            _ => {
+                let is_end = |b: &u8| is_space_or_mark(b) || matches!(b, b']' | b'}');
+                at += body.get(at..)?.iter().position(is_end).unwrap_or(body.len() - at);
+            }
+        }
+        if depth == 0 {
+            return Some(at);
         }
     }
 }
@@ -148,18 +142,6 @@ impl Place<'_> {
             Some(Level::List(index)) => name.parse() == Ok(*index),
             None => false,
         }
-    }
-
-    /// The key of this value, if it stands in an object.
-    pub(super) fn key(&self) -> Option<&str> {
-        match self.levels.last()? {
-            Level::Object(key) => Some(key),
-            Level::List(_) => None,
-        }
-    }
-
-    pub(super) fn is_string(&self) -> bool {
-        self.value.first() == Some(&b'"')
     }
 
     /// `null` and `""` say that there is no secret; a guest may want to know that.

@@ -168,7 +168,9 @@ fn check(name: &str, rule: FieldRule, value: &str) -> Result<(), SecretError> {
         FieldRule::HeaderText if !value.bytes().all(|b| b.is_ascii_graphic()) => {
             refuse("may hold visible ASCII characters only, without spaces; give the bare token, without `Bearer`")
         }
-        FieldRule::UrlPart if value.len() > MAX_URL_FIELD_BYTES || !value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+        FieldRule::UrlPart
+            if value.len() > MAX_URL_FIELD_BYTES || !value.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
             refuse("stands in a URL and may hold letters and digits only, at most 128")
         }
         FieldRule::Username if value.contains(':') => refuse("may not hold a colon (RFC 7617)"),

@@ -149,7 +149,7 @@ fn create(path: &Path) -> Result<(), SecretError> {
     let failed = |what| move |source| SecretError::KeyFile { path: path.to_owned(), what, source };
     let key = aead::new_key()?;
     let mut digits = Zeroizing::new([0; 64]);
-    hex::encode_to_slice(&*key, &mut *digits).map_err(|_| SecretError::Seal)?;
+    hex::encode_to_slice(*key, &mut *digits).map_err(|_| SecretError::Seal)?;
     let draft = draft_path(path);
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;

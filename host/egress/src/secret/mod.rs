@@ -17,11 +17,14 @@ pub(crate) mod json;
 mod key;
 mod key_file;
 pub(crate) mod rsa;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+pub(crate) mod test_keys;
 mod text;
 mod vault;
 
-pub(crate) use error::cut;
 pub use error::SecretError;
+pub(crate) use error::cut;
 pub(crate) use fields::OpenSecret;
 pub use fields::{MAX_FIELD_BYTES, MAX_FIELDS, SecretFields};
 pub use key::{KeyContext, KeyPort, TenantKey, WrappedKey};
