@@ -237,6 +237,23 @@ fn limits_hold() {
     assert!(read(&long).unwrap_err()[0].message.contains("bytes, at most"));
 }
 
+#[test]
+fn a_manifest_full_of_wrong_names_is_judged_in_bounded_time() {
+    let uses: Vec<_> = (0..80_000).map(|n| format!("\"wrong-{n}\"")).collect();
+    let started = std::time::Instant::now();
+    let findings = changed("uses = [\"list-users\", \"user-exists\"]", &format!("uses = [{}]", uses.join(",")));
+    assert!(findings.len() > 80_000);
+    assert!(findings.iter().filter(|f| f.hint.is_some()).count() < 200);
+    // Two orders of magnitude above what it takes; without the bound it takes minutes.
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_header_has_one_spelling() {
+    let findings = changed("Accept = \"application/json\"", "Accept = \"a\", accept = \"b\"");
+    assert!(findings[0].to_string().contains("names a header twice"), "{}", findings[0]);
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in ".{0,400}") {

@@ -40,6 +40,10 @@ pub const MAX_LABEL_BYTES: usize = 1_000;
 /// The longest name of an argument, a configuration field, a type or a property, in bytes. Postgres cuts identifiers at
 /// 63, and types become names of views.
 pub const MAX_NAME_BYTES: usize = 63;
+/// The most cases of a derived configuration field.
+pub const MAX_CASES: usize = 50;
+/// Findings up to which hints are worked out.
+const MAX_HINTED: usize = 100;
 /// Requests under way at once that a module may ask for.
 pub const MAX_CONCURRENT: u32 = 64;
 /// Requests a second that a module may ask for.
@@ -50,8 +54,12 @@ pub const MAX_PER_SECOND: u32 = 1_000;
 #[must_use]
 pub fn check(manifest: &Manifest) -> Vec<Finding> {
     let mut findings = Vec::new();
-    module(manifest, &mut findings);
     limits(manifest, &mut findings);
+    if findings.iter().any(Finding::is_error) {
+        // The rest may take time that grows with the square of what is there too much of.
+        return findings;
+    }
+    module(manifest, &mut findings);
     config::check(manifest, &mut findings);
     credentials::check(manifest, &mut findings);
     operations::check(manifest, &mut findings);
@@ -110,6 +118,7 @@ fn readable(place: &str, text: &str, findings: &mut Vec<Finding>) {
 
 fn limits(manifest: &Manifest, findings: &mut Vec<Finding>) {
     let types: usize = manifest.steps.iter().map(|s| s.entities.len() + s.relationships.len()).sum();
+    let cases = manifest.config.values().filter_map(|f| f.derive.as_ref()).map(|d| d.cases.len());
     for (what, count, max) in [
         ("operations", manifest.operations.len(), MAX_OPERATIONS),
         ("steps", manifest.steps.len(), MAX_STEPS),
@@ -117,6 +126,7 @@ fn limits(manifest: &Manifest, findings: &mut Vec<Finding>) {
         ("credential methods", manifest.credentials.len(), MAX_CREDENTIAL_METHODS),
         ("entity and relationship types", types, MAX_TYPES),
         ("scrub rules", manifest.scrub.len(), MAX_OPERATIONS),
+        ("cases of one derived field", cases.max().unwrap_or_default(), MAX_CASES),
     ] {
         if count > max {
             findings.push(Finding::error("manifest", format!("has {count} {what}, at most {max} are accepted")));
@@ -148,7 +158,7 @@ fn scrub(manifest: &Manifest, findings: &mut Vec<Finding>) {
         }
         for id in &rule.operations {
             if manifest.operation(id.as_str()).is_none() {
-                findings.push(unknown(&format!("{place}: operations"), "operation", id, operation_ids(manifest)));
+                unknown(findings, &format!("{place}: operations"), "operation", id, || operation_ids(manifest));
             }
         }
     }
@@ -169,10 +179,21 @@ fn operation_ids(manifest: &Manifest) -> Vec<&str> {
     manifest.operations.iter().map(|o| o.id.as_str()).collect()
 }
 
-fn unknown(place: &str, what: &str, id: &impl Display, known: Vec<&str>) -> Finding {
-    let id = id.to_string();
-    let hint = crate::text::did_you_mean(&id, known);
-    Finding::error(place, format!("names the {what} `{id}`, which doesn't exist")).hint(hint)
+/// A name that doesn't exist, and the one that was probably meant. Comparing takes time, so that a manifest with a hundred
+/// thousand wrong names gets hints for the first of them.
+fn unknown<'a>(
+    findings: &mut Vec<Finding>,
+    place: &str,
+    what: &str,
+    id: &(impl Display + ?Sized),
+    known: impl FnOnce() -> Vec<&'a str>,
+) {
+    let id: String = id.to_string().chars().take(MAX_NAME_BYTES).collect();
+    let finding = Finding::error(place, format!("names the {what} `{id}`, which doesn't exist"));
+    findings.push(match findings.len() < MAX_HINTED {
+        true => finding.hint(crate::text::did_you_mean(&id, known())),
+        false => finding,
+    });
 }
 
 /// What occurs a second time.

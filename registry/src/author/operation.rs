@@ -14,7 +14,7 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
     let request = table.text("request");
     let path = table.named_values("path", argument);
     let query = table.named_values("query", argument);
-    let headers = table.named_values("headers", header);
+    let headers = headers(table);
     let body = body(table);
     let auth = table.optional_parsed::<Slot>("auth");
     let pages = pages(table);
@@ -28,8 +28,7 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
         request: request?,
         path,
         query,
-        // Header names don't differ by case; the canonical manifest has one spelling.
-        headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        headers,
         body,
         auth,
         pages,
@@ -60,6 +59,17 @@ fn argument(entry: &Entry<'_, '_>) -> Option<Argument> {
     let (required, list) = (table.flag("required"), table.flag("list"));
     table.finish();
     Some(Argument { rule: parsed(&rule?)?, required, list })
+}
+
+/// Header names don't differ by case; the canonical manifest has one spelling.
+fn headers(table: &Table<'_>) -> BTreeMap<String, String> {
+    let written = table.named_values("headers", header);
+    let count = written.len();
+    let headers: BTreeMap<_, _> = written.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    if headers.len() < count {
+        table.refuse(Some("headers"), "names a header twice, in different case", "remove one of them");
+    }
+    headers
 }
 
 fn header(entry: &Entry<'_, '_>) -> Option<String> {

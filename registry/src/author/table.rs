@@ -14,6 +14,9 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// The most findings of the form that are told: enough for a day's work, and a position takes a walk through the text.
+const MAX_FINDINGS: usize = 100;
+
 /// What is collected while a document is read.
 pub(super) struct Reader<'t> {
     text: &'t str,
@@ -32,6 +35,9 @@ impl<'t> Reader<'t> {
     }
 
     fn find(&self, finding: Finding, at: &Range<usize>) {
+        if self.findings.borrow().len() >= MAX_FINDINGS {
+            return;
+        }
         self.findings.borrow_mut().push(finding.at(Position::of(self.text, at.start)));
     }
 
@@ -42,7 +48,7 @@ impl<'t> Reader<'t> {
     /// Gives findings of the checks and the proof their lines: the most exact place that was read.
     pub(super) fn locate(&self, manifest: &Manifest, findings: &mut [Finding]) {
         let places = self.places.borrow();
-        for finding in findings {
+        for finding in findings.iter_mut().take(MAX_FINDINGS) {
             let mut place = finding.place.as_str();
             let span = loop {
                 if let Some(span) = places.get(place) {

@@ -45,8 +45,9 @@ fn derived(manifest: &Manifest, place: &str, field: &ConfigField, derive: &Deriv
     let at = format!("{place}: derive");
     match manifest.config.get(&derive.from) {
         None => {
-            let known = manifest.config.iter().filter(|(_, f)| f.derive.is_none()).map(|(n, _)| n.as_str()).collect();
-            findings.push(unknown(&at, "field", &derive.from, known));
+            let known =
+                || manifest.config.iter().filter(|(_, f)| f.derive.is_none()).map(|(n, _)| n.as_str()).collect();
+            unknown(findings, &at, "field", &derive.from, known);
         }
         Some(source) if source.derive.is_some() => findings.push(
             Finding::error(at.clone(), format!("follows from `{}`, which is derived itself", derive.from))

@@ -8,7 +8,7 @@ use crate::text::{deceives, did_you_mean, is_json_pointer};
 use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
 use porthole_model::operation::{MAX_URL_BYTES, Template};
 use porthole_model::rule::Rule;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Statuses that can never mean "there is none here": not signed in, not allowed, sign in at the proxy, too slow, too
 /// early, too many. Taking one of them for "none" would delete what the credential merely can't see.
@@ -90,7 +90,7 @@ fn template(manifest: &Manifest, place: &str, operation: &Operation, findings: &
 }
 
 fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     let mut count = 0;
     for (table, name, argument) in arguments(operation) {
         count += 1;
@@ -99,12 +99,11 @@ fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding
             let message = format!("an argument's name has 1 to {MAX_NAME_BYTES} bytes and no spaces");
             findings.push(Finding::error(at.clone(), message));
         }
-        if let Some((other, _)) = seen.iter().find(|(_, n)| *n == name) {
+        if let Some(other) = seen.insert(name, table) {
             // A guest names an argument once; which of the two would it be?
             findings
                 .push(Finding::error(at.clone(), format!("is also in `{other}`")).hint("an argument has one place"));
         }
-        seen.push((table, name));
         if table != "path" {
             parameter(&at, name, findings);
         }
@@ -172,8 +171,9 @@ fn pages(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
             let found = arguments(operation).find(|(table, name, _)| *table != "path" && name == argument);
             match found.map(|(_, _, a)| a) {
                 None => {
-                    let known = arguments(operation).filter(|(t, ..)| *t != "path").map(|(_, name, _)| name).collect();
-                    findings.push(unknown(&at, "argument", argument, known));
+                    let known =
+                        || arguments(operation).filter(|(t, ..)| *t != "path").map(|(_, name, _)| name).collect();
+                    unknown(findings, &at, "argument", argument, known);
                 }
                 Some(a) if a.list || matches!(a.rule, Rule::Fixed(_) | Rule::Bool) => findings.push(
                     Finding::error(at, format!("`{argument}` can't take a cursor: it is fixed, a list or `bool`"))

@@ -32,14 +32,14 @@ pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
 
 fn references(manifest: &Manifest, place: &str, step: &Step, findings: &mut Vec<Finding>) {
     for id in step.uses.iter().filter(|id| manifest.operation(id.as_str()).is_none()) {
-        findings.push(unknown(&format!("{place}: uses"), "operation", id, operation_ids(manifest)));
+        unknown(findings, &format!("{place}: uses"), "operation", id, || operation_ids(manifest));
     }
     for id in repeated(&step.uses) {
         findings.push(Finding::error(format!("{place}: uses"), format!("names `{id}` twice")));
     }
     for id in step.needs.iter().filter(|id| manifest.step(id.as_str()).is_none()) {
-        let known = manifest.steps.iter().map(|s| s.id.as_str()).filter(|s| *s != step.id.as_str()).collect();
-        findings.push(unknown(&format!("{place}: needs"), "step", id, known));
+        let known = || manifest.steps.iter().map(|s| s.id.as_str()).filter(|s| *s != step.id.as_str()).collect();
+        unknown(findings, &format!("{place}: needs"), "step", id, known);
     }
     for id in repeated(&step.needs) {
         findings.push(Finding::error(format!("{place}: needs"), format!("names `{id}` twice")));
@@ -57,8 +57,8 @@ fn types(manifest: &Manifest, place: &str, step: &Step, findings: &mut Vec<Findi
             findings.push(Finding::error(at.clone(), "has no class").hint("give it one, such as class = [\"User\"]"));
         }
         for class in entity.class.iter().filter(|class| datamodel::class(class).is_none()) {
-            let known = datamodel::classes().map(|(name, _)| name).collect();
-            findings.push(unknown(&at, "class", class, known));
+            let known = || datamodel::classes().map(|(name, _)| name).collect();
+            unknown(findings, &at, "class", class, known);
         }
         for class in repeated(&entity.class) {
             findings.push(Finding::error(at.clone(), format!("names the class `{class}` twice")));
@@ -70,12 +70,12 @@ fn types(manifest: &Manifest, place: &str, step: &Step, findings: &mut Vec<Findi
         let at = format!("{place}: relationship `{}`", relationship.relationship_type());
         for end in [&relationship.from, &relationship.to] {
             if !declared.contains(end.as_str()) {
-                findings.push(unknown(&at, "entity type", end, declared.iter().copied().collect()));
+                unknown(findings, &at, "entity type", end, || declared.iter().copied().collect());
             }
         }
         if datamodel::verb(&relationship.verb).is_none() {
-            let known = datamodel::verbs().map(|(name, _)| name).collect();
-            findings.push(unknown(&at, "verb", &relationship.verb, known));
+            let known = || datamodel::verbs().map(|(name, _)| name).collect();
+            unknown(findings, &at, "verb", &relationship.verb, known);
         }
     }
 }
@@ -132,8 +132,9 @@ fn reads(manifest: &Manifest, step: &Step, findings: &mut Vec<Finding>) {
         let emitter = manifest.steps.iter().find(|s| s.entities.iter().any(|e| &e.entity_type == wanted));
         match emitter {
             None => {
-                let known = manifest.steps.iter().flat_map(|s| &s.entities).map(|e| e.entity_type.as_str()).collect();
-                findings.push(unknown(&place, "entity type", wanted, known));
+                let known =
+                    || manifest.steps.iter().flat_map(|s| &s.entities).map(|e| e.entity_type.as_str()).collect();
+                unknown(findings, &place, "entity type", wanted, known);
             }
             Some(emitter) if !before.contains(emitter.id.as_str()) => findings.push(
                 Finding::error(
