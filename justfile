@@ -14,10 +14,10 @@ default:
 
 # Build the host programs (debug profile; dependencies are optimised).
 build:
-    # One call each, so that the sandbox is built without the compiler that porthole-compile has.
-    cargo build --quiet -p porthole -p porthole-sandbox --bin porthole --bin porthole-sandbox
+    # The whole workspace at once: the same dependency features as in `test` and `lint`, so nothing is built twice. Only
+    # porthole-compile is built apart, so that the sandbox has no compiler in it.
+    cargo build --quiet --workspace --bins
     cargo build --quiet -p porthole-sandbox --features compile --bin porthole-compile
-    cargo build --quiet -p porthole-tests --bins
 
 # Build the guests: core WebAssembly that `porthole module pack` makes components of.
 guests:

@@ -30,10 +30,10 @@ pub fn list_repos(owner: Owner) -> Call {
     })
 }
 
-/// The members of the organisation (GraphQL).
+/// The members of the organisation (GraphQL). Which organisation is fixed by the manifest.
 #[must_use]
-pub fn list_members(login: &str) -> Call {
-    call("list-members").arg("login", login)
+pub fn list_members() -> Call {
+    call("list-members")
 }
 
 /// Those who work in its repositories without being members.

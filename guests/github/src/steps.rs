@@ -109,7 +109,7 @@ fn repos(cx: &Cx<'_>, _: &str) -> Result<(), StepError> {
 fn members(cx: &Cx<'_>, _: &str) -> Result<(), StepError> {
     let Some(account) = organization(cx)? else { return Ok(()) };
     let (mut out, mut skipped) = (cx.emitter(), Skipped::default());
-    for page in cx.pages(client::list_members(cx.config("login")?)) {
+    for page in cx.pages(client::list_members()) {
         let reply: Members = page?.json()?;
         let edges = reply.data.and_then(|d| d.organization).and_then(|o| o.members_with_role).and_then(|m| m.edges);
         let hidden = || StepError::Unexpected("GitHub shows this credential no members of the organisation".to_owned());

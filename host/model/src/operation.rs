@@ -236,6 +236,24 @@ fn split_host(all: Vec<Part>) -> (Vec<Part>, Vec<Part>) {
     (host, path)
 }
 
+/// The configuration field that a fixed value stands for: `={config.login}` sends what the tenant filled in, and a guest
+/// can't send anything else.
+#[must_use]
+pub fn config_reference(rule: &Rule) -> Option<&str> {
+    let Rule::Fixed(value) = rule else { return None };
+    value.strip_prefix("{config.")?.strip_suffix('}')
+}
+
+fn arguments_of(operation: &mut Operation) -> impl Iterator<Item = &mut Argument> {
+    let body = match &mut operation.body {
+        Some(Body::Form { arguments } | Body::Json { arguments }) => Some(arguments),
+        Some(Body::Graphql { variables, .. }) => Some(variables),
+        None => None,
+    };
+    let places = [Some(&mut operation.path), Some(&mut operation.query), body];
+    places.into_iter().flatten().flat_map(|place| place.values_mut())
+}
+
 /// An operation whose template and rules were checked once, at the start of a run.
 #[derive(Debug, Clone)]
 pub struct CompiledOperation {
@@ -257,7 +275,14 @@ impl CompiledOperation {
         if let Some(field) = template.config_fields().find(|f| !config.values.contains_key(*f)) {
             return Err(TemplateError::NoConfig(field.to_owned()));
         }
-        Ok(Self { declared: declared.clone(), template })
+        let mut declared = declared.clone();
+        for argument in arguments_of(&mut declared) {
+            if let Some(field) = config_reference(&argument.rule) {
+                let value = config.values.get(field).ok_or_else(|| TemplateError::NoConfig(field.to_owned()))?;
+                argument.rule = Rule::Fixed(value.clone());
+            }
+        }
+        Ok(Self { declared, template })
     }
 
     /// The rule of an argument, wherever it goes.

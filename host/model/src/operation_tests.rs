@@ -440,3 +440,20 @@ proptest! {
         let _ = Template::parse(&text);
     }
 }
+
+#[test]
+fn a_fixed_value_can_be_a_configuration_field() {
+    let operation = compile(json!({
+        "id": "x", "request": "POST https://h/graphql",
+        "body": {
+            "kind": "graphql", "document": "query X($org: String!) { x }",
+            "variables": { "org": { "rule": "={config.org}" } },
+        },
+    }));
+    let body: Value = serde_json::from_slice(&prepare(&operation, &[]).unwrap().body.unwrap()).unwrap();
+    assert_eq!(body["variables"]["org"], "acme corp");
+    assert!(matches!(prepare(&operation, &[("org", "other")]), Err(ArgumentError::Rule { .. })));
+    let unknown = json!({ "id": "x", "request": "GET https://h/", "query": { "a": { "rule": "={config.nothing}" } } });
+    let unknown = CompiledOperation::new(&serde_json::from_value(unknown).unwrap(), &config());
+    assert_eq!(unknown.unwrap_err(), TemplateError::NoConfig("nothing".to_owned()));
+}

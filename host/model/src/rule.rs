@@ -3,6 +3,7 @@
 //! | written | means |
 //! |---|---|
 //! | `=value` | exactly this value; the host sends it, a guest can't change it |
+//! | `={config.x}` | exactly the value of the instance's configuration field `x` (arguments only) |
 //! | `^…$` | a regular expression over the whole value (linear time, no look-around) |
 //! | `text<=N` | at most N bytes of UTF-8, at least one, no control characters |
 //! | `int<=N` | a decimal integer from 0 to N |
