@@ -2,6 +2,7 @@
 
 pub mod fake_github;
 pub mod octokit;
-pub mod recordings;
 #[cfg(test)]
 mod raw_http;
+pub mod recordings;
+pub mod world;

@@ -42,7 +42,8 @@ struct Fixture {
 pub fn package() -> Option<PathBuf> {
     let found = locate();
     if found.is_none() {
-        let why = format!("@octokit/fixtures isn't installed; `./just octokit` does it, {DIR_VARIABLE} names another folder");
+        let why =
+            format!("@octokit/fixtures isn't installed; `./just octokit` does it, {DIR_VARIABLE} names another folder");
         assert!(env::var_os("CI").is_none(), "{why}");
         skipped(&why);
     }

@@ -1,5 +1,5 @@
 //! A client for the tests of the fakes: one request, one connection, and every byte of the answer, however wrong it is.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -47,7 +47,8 @@ pub(crate) async fn send(
 ) -> Option<Answer> {
     let talk = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        let mut request = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "host") {
             request.push_str(&format!("host: {addr}\r\n"));
         }

@@ -62,7 +62,7 @@ impl Auth {
             return Err(Reply::error(401, "Requires authentication"));
         };
         let token = value.to_str().ok().and_then(token_of).ok_or_else(Reply::bad_credentials)?;
-        if self.tokens.iter().any(|t| *t == token) {
+        if self.tokens.contains(&token) {
             return Ok(false);
         }
         match self.issued.get(&token) {

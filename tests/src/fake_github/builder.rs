@@ -1,12 +1,12 @@
 //! The description of a fake before it runs.
 
+use super::FakeGithub;
 use super::auth::{App, Auth};
 use super::connection::{Listening, Switch};
 use super::nouns::AccountKind;
 use super::rate::Rate;
 use super::server::{Options, Shared, handle};
 use super::world::{Shape, World};
-use super::FakeGithub;
 use axum::Router;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -157,8 +157,7 @@ impl Builder {
         if shape.kind == AccountKind::User {
             (shape.members, shape.teams) = (0, 0);
         }
-        let tokens =
-            if self.tokens.is_empty() { vec![Auth::default_token(shape.seed)] } else { self.tokens };
+        let tokens = if self.tokens.is_empty() { vec![Auth::default_token(shape.seed)] } else { self.tokens };
         let org = shape.org.clone();
         let auth = Auth::new(shape.seed, tokens.clone(), self.app);
         let rate = Rate::new(self.rate.0, self.rate.1);

@@ -131,7 +131,8 @@ impl Reader<'_> {
                     let name = spread.fragment_name().and_then(|n| n.name()).map(|n| n.text().to_string());
                     let name = name.unwrap_or_default();
                     let fragment = self.fragments.get(&name);
-                    let fragment = fragment.ok_or_else(|| DocumentError(format!("Fragment {name} was used, but not defined")))?;
+                    let fragment =
+                        fragment.ok_or_else(|| DocumentError(format!("Fragment {name} was used, but not defined")))?;
                     let on = condition(fragment.type_condition());
                     fields.extend(self.fields(fragment.selection_set(), on.as_deref(), depth + 1)?);
                 }

@@ -36,9 +36,7 @@ impl World {
         };
         let mut members: BTreeMap<Person, TeamRole> = spread(n, take, h)
             .enumerate()
-            .map(|(j, index)| {
-                (Person::Member(index), if j % 9 == 0 { TeamRole::Maintainer } else { TeamRole::Member })
-            })
+            .map(|(j, index)| (Person::Member(index), if j % 9 == 0 { TeamRole::Maintainer } else { TeamRole::Member }))
             .collect();
         for ((_, person), role) in self.overlay.team_members.range((team, Person::Member(0))..=(team, LAST_PERSON)) {
             match role {
@@ -87,7 +85,9 @@ impl World {
 
     /// The teams of a repository.
     pub(super) fn repo_teams(&self, repo: u32) -> BTreeMap<u32, Permission> {
-        self.teams(0).filter_map(|team| self.team_repos(team).get(&repo).map(|permission| (team, *permission))).collect()
+        self.teams(0)
+            .filter_map(|team| self.team_repos(team).get(&repo).map(|permission| (team, *permission)))
+            .collect()
     }
 
     /// The people with access of their own to a repository: members and people from outside.
@@ -105,14 +105,16 @@ impl World {
             let h = hash(self.shape.seed, Salt::CollaboratorPermission, (u64::from(repo) << 8) | j);
             let person = match (outside, members) {
                 (0, 0) => continue,
-                (outside, members) if outside > 0 && (h % 3 == 0 || members == 0) => {
+                (outside, members) if outside > 0 && (h.is_multiple_of(3) || members == 0) => {
                     Person::Outside(below(h >> 16, outside))
                 }
                 (_, members) => Person::Member(below(h >> 16, members)),
             };
             people.insert(person, Permission::from_hash(h >> 4));
         }
-        for ((_, person), permission) in self.overlay.collaborators.range((repo, Person::Member(0))..=(repo, LAST_PERSON)) {
+        for ((_, person), permission) in
+            self.overlay.collaborators.range((repo, Person::Member(0))..=(repo, LAST_PERSON))
+        {
             match permission {
                 Some(permission) => people.insert(*person, *permission),
                 None => people.remove(person),

@@ -242,11 +242,9 @@ impl Answerer<'_> {
         let (skip, take) = bounds(field)?;
         let slice = skip..skip.saturating_add(take);
         let items = match (thing, field.name.as_str()) {
-            (Thing::Account, "membersWithRole") => world
-                .members(skip)
-                .take(take)
-                .map(|person| Item::Member(person, world.user(person).role))
-                .collect(),
+            (Thing::Account, "membersWithRole") => {
+                world.members(skip).take(take).map(|person| Item::Member(person, world.user(person).role)).collect()
+            }
             (Thing::Account, "teams") => world.teams(skip).take(take).map(Item::Team).collect(),
             (Thing::Account, _) => world.repos(skip).take(take).map(Item::Repo).collect(),
             (Thing::Team(index), "members") => {
@@ -285,7 +283,9 @@ impl Connection {
 impl Item {
     fn node(self) -> Thing {
         match self {
-            Self::Member(person, _) | Self::TeamMember(person, _) | Self::Collaborator(person, _) => Thing::User(person),
+            Self::Member(person, _) | Self::TeamMember(person, _) | Self::Collaborator(person, _) => {
+                Thing::User(person)
+            }
             Self::Team(index) => Thing::Team(index),
             Self::Repo(index) | Self::TeamRepo(index, _) => Thing::Repo(index),
         }
@@ -321,7 +321,9 @@ fn bounds(field: &Field) -> Result<(usize, usize), Invalid> {
         Some(first) if first <= FIRST_MAX => Ok((after, usize::try_from(first).unwrap_or(0))),
         Some(first) => Err(Invalid::new(
             "EXCESSIVE_PAGINATION",
-            &format!("Requesting {first} records on the `{name}` connection exceeds the `first` limit of {FIRST_MAX} records."),
+            &format!(
+                "Requesting {first} records on the `{name}` connection exceeds the `first` limit of {FIRST_MAX} records."
+            ),
         )),
         None if field.fields.iter().all(|f| f.name == "totalCount") => Ok((0, 0)),
         None => Err(Invalid::new(

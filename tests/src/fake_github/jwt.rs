@@ -19,7 +19,9 @@ pub(super) enum JwtError {
     Issuer,
     #[error("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")]
     IssuedAt,
-    #[error("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")]
+    #[error(
+        "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
+    )]
     Expired,
     #[error("'Expiration time' claim ('exp') is too far in the future")]
     TooLong,

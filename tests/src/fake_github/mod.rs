@@ -34,6 +34,7 @@ mod rate;
 mod reply;
 mod rest;
 mod route;
+mod rules;
 mod sabotage;
 mod seed;
 mod send;
@@ -48,9 +49,10 @@ mod write;
 pub use auth::App;
 pub use builder::Builder;
 pub use expected::{Detail, Expected, ExpectedEntity, ExpectedRelationship};
-pub use faults::{Action, Fault, FaultError, Hits, RetryAfter, When};
+pub use faults::{Action, Fault, Hits, RetryAfter, When};
 pub use nouns::{AccountKind, OrgRole, Permission, TeamRole};
 pub use overlay::{Collaborator, Mutated, Mutation, MutationError, TeamMember, TeamRepo, Which};
+pub use rules::FaultError;
 pub use stats::{NonGet, Stats};
 pub use world::TEMP_CLONE_TOKEN_PREFIX;
 
@@ -73,7 +75,6 @@ pub struct FakeGithub {
 
 impl FakeGithub {
     /// Begins a description of a fake.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

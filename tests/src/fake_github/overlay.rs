@@ -146,12 +146,31 @@ pub struct Mutated {
     pub teams: Vec<String>,
 }
 
-/// A change names something that isn't there.
+/// Why a change can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the fake organisation has no {kind} `{name}`")]
-pub struct MutationError {
-    kind: &'static str,
-    name: String,
+pub enum MutationError {
+    /// It names something that isn't there.
+    #[error("the fake organisation has no {kind} `{name}`")]
+    Missing {
+        /// What it would be.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// It gives a name that the real provider would refuse.
+    #[error("`{0}` is no name: letters of ASCII, digits and . _ - only")]
+    Name(String),
+}
+
+impl MutationError {
+    fn missing(kind: &'static str, name: &str) -> Self {
+        Self::Missing { kind, name: name.to_owned() }
+    }
+}
+
+fn checked(name: &str) -> Result<String, MutationError> {
+    let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if fits { Ok(name.to_owned()) } else { Err(MutationError::Name(name.to_owned())) }
 }
 
 impl World {
@@ -178,11 +197,11 @@ impl World {
         // Names last but one, so that the other parts speak of what was there before.
         for (name, new) in &mutation.rename_repos {
             let index = self.need_repo(name)?;
-            self.overlay.repos.renamed.insert(index, new.clone());
+            self.overlay.repos.renamed.insert(index, checked(new)?);
         }
         for (login, new) in &mutation.rename_members {
             let index = self.need_member(login)?;
-            self.overlay.members.renamed.insert(index, new.clone());
+            self.overlay.members.renamed.insert(index, checked(new)?);
         }
         for (slug, new) in &mutation.rename_teams {
             let index = self.need_team(slug)?;
@@ -236,21 +255,21 @@ impl World {
     }
 
     fn need_repo(&self, name: &str) -> Result<u32, MutationError> {
-        self.find_repo(name).ok_or_else(|| MutationError { kind: "repository", name: name.to_owned() })
+        self.find_repo(name).ok_or_else(|| MutationError::missing("repository", name))
     }
 
     fn need_team(&self, slug: &str) -> Result<u32, MutationError> {
-        self.find_team(slug).ok_or_else(|| MutationError { kind: "team", name: slug.to_owned() })
+        self.find_team(slug).ok_or_else(|| MutationError::missing("team", slug))
     }
 
     fn need_person(&self, login: &str) -> Result<Person, MutationError> {
-        self.find_person(login).ok_or_else(|| MutationError { kind: "person", name: login.to_owned() })
+        self.find_person(login).ok_or_else(|| MutationError::missing("person", login))
     }
 
     fn need_member(&self, login: &str) -> Result<u32, MutationError> {
         match self.find_person(login) {
             Some(Person::Member(index)) => Ok(index),
-            _ => Err(MutationError { kind: "member", name: login.to_owned() }),
+            _ => Err(MutationError::missing("member", login)),
         }
     }
 }

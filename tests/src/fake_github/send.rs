@@ -32,7 +32,8 @@ pub(super) async fn send(mut reply: Reply, how: &Sending<'_>) -> Response {
     }
     let mut body = std::mem::take(&mut reply.body);
     if let Some(Action::GzipBomb { bytes }) = how.action {
-        body = tokio::task::spawn_blocking(move || sabotage::bomb(bytes)).await.ok().and_then(Result::ok).unwrap_or(body);
+        body =
+            tokio::task::spawn_blocking(move || sabotage::bomb(bytes)).await.ok().and_then(Result::ok).unwrap_or(body);
         reply.set("content-encoding", "gzip".to_owned());
     } else if how.gzip && !body.is_empty() {
         body = gzip(body, &mut reply);

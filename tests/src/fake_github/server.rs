@@ -4,7 +4,7 @@ use super::admin;
 use super::auth::Auth;
 use super::connection::Switch;
 use super::document::Document;
-use super::faults::{Action, Decision, Faults, Seen};
+use super::faults::Action;
 use super::graphql::{Answerer, read_cursor};
 use super::nouns::AccountKind;
 use super::page::Query;
@@ -12,6 +12,7 @@ use super::rate::{Rate, Resource};
 use super::reply::Reply;
 use super::rest::{Ask, installation_repos};
 use super::route::Route;
+use super::rules::{Decision, Faults, Seen};
 use super::sabotage;
 use super::send::{Sending, send};
 use super::shapes::{self, Urls};
@@ -278,9 +279,7 @@ fn respond(state: &mut Live, asked: &Asked, route: Route, by_app: bool, second: 
         let rate = state.rate.show(Resource::Graphql, second);
         return match &asked.graphql {
             None => Reply::error(400, "Problems parsing JSON"),
-            Some(Err(error)) => {
-                Reply::json(200, serde_json::json!({"errors": [{"message": error}]}).to_string())
-            }
+            Some(Err(error)) => Reply::json(200, serde_json::json!({"errors": [{"message": error}]}).to_string()),
             Some(Ok(document)) => {
                 Reply::json(200, Answerer { world, urls: &asked.urls, rate }.answer(document).to_string())
             }
@@ -303,6 +302,10 @@ fn respond(state: &mut Live, asked: &Asked, route: Route, by_app: bool, second: 
 /// The address that a client used, as the replies repeat it. Loopback has no TLS; everything else does.
 pub(crate) fn origin(host: &str) -> String {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    // Goes into JSON and headers as it is.
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b)) {
+        return "https://api.github.com".to_owned();
+    }
     let loopback = name == "localhost" || name.starts_with("127.") || name == "[::1]";
     format!("{}://{host}", if loopback { "http" } else { "https" })
 }

@@ -190,7 +190,9 @@ pub(super) fn repo(out: &mut String, urls: &Urls, owner: &Account, repo: &Repo, 
     }
     object.text("created_at", &repo.created_at).text("updated_at", &repo.updated_at);
     object.maybe("pushed_at", repo.pushed_at.as_deref());
-    object.parts("git_url", &["git://", host, "/", &full, ".git"]).parts("ssh_url", &["git@", host, ":", &full, ".git"]);
+    object
+        .parts("git_url", &["git://", host, "/", &full, ".git"])
+        .parts("ssh_url", &["git@", host, ":", &full, ".git"]);
     object.parts("clone_url", &[&urls.html, "/", &full, ".git"]).parts("svn_url", &[&urls.html, "/", &full]);
     object.raw("homepage", "null").number("size", repo.size).number("stargazers_count", repo.stars);
     object.number("watchers_count", repo.stars).maybe("language", repo.language);

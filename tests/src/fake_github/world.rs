@@ -12,10 +12,13 @@ use std::collections::BTreeSet;
 pub const TEMP_CLONE_TOKEN_PREFIX: &str = "TMPCLONE";
 
 const ADJECTIVES: &[&str] = &["amber", "brisk", "calm", "dusty", "eager", "fuzzy", "golden", "hidden", "iron", "jolly"];
-const THINGS: &[&str] = &["Gateway", "api", "billing", "deploy", "docs", "infra", "Ledger", "mobile.app", "search", "web_ui"];
-const FIRST: &[&str] = &["Ada", "Björn", "Chloé", "Dmitri", "Eve", "Farid", "Grace", "Hana", "İpek", "Jun", "Kofi", "Lúcia"];
+const THINGS: &[&str] =
+    &["Gateway", "api", "billing", "deploy", "docs", "infra", "Ledger", "mobile.app", "search", "web_ui"];
+const FIRST: &[&str] =
+    &["Ada", "Björn", "Chloé", "Dmitri", "Eve", "Farid", "Grace", "Hana", "İpek", "Jun", "Kofi", "Lúcia"];
 const LAST: &[&str] = &["Adler", "Brandt", "Costa", "Díaz", "Endo", "Fischer", "Gupta", "Haas", "Ito", "Jansen"];
-const LOGIN: &[&str] = &["adal", "bjorn", "Chloe", "dmitri", "eve", "farid", "GraceH", "hana", "ipek", "jun", "kofi", "lucia"];
+const LOGIN: &[&str] =
+    &["adal", "bjorn", "Chloe", "dmitri", "eve", "farid", "GraceH", "hana", "ipek", "jun", "kofi", "lucia"];
 const TEAMS: &[&str] = &["Platform", "Security", "Développeurs", "Data & ML", "Mobile", "SRE", "Docs", "QA / Release"];
 const LANGUAGES: &[Option<&str>] = &[Some("Rust"), Some("Go"), Some("TypeScript"), Some("Python"), None];
 // Descriptions are where a strict writer or reader breaks: quotes, backslashes, line ends, markup, emoji, right-to-left.
@@ -149,7 +152,7 @@ impl World {
     }
 
     pub(super) fn role(&self, index: u32) -> OrgRole {
-        let base = if index == 0 || hash(self.shape.seed, Salt::Member, u64::from(index)) % 12 == 0 {
+        let base = if index == 0 || hash(self.shape.seed, Salt::Member, u64::from(index)).is_multiple_of(12) {
             OrgRole::Admin
         } else {
             OrgRole::Member
@@ -183,21 +186,20 @@ impl World {
             node_id: person.node_id(),
             name: (h % 9 != 4).then(|| format!("{first} {last}")),
             email: (h % 5 != 1).then(|| format!("{}@{}.example", login.to_ascii_lowercase(), self.shape.org)),
-            company: (h % 3 == 0).then(|| format!("@{}", self.shape.org)),
-            location: (h % 4 == 0).then(|| "Zürich".to_owned()),
+            company: h.is_multiple_of(3).then(|| format!("@{}", self.shape.org)),
+            location: h.is_multiple_of(4).then(|| "Zürich".to_owned()),
             created_at: seed::time(self.shape.seed, salt, u64::from(index) + (1 << 40)),
             role: match person {
                 Person::Member(index) => self.role(index),
                 Person::Outside(_) => OrgRole::Member,
             },
-            two_factor: h % 6 != 0,
+            two_factor: !h.is_multiple_of(6),
             login,
         }
     }
 
     pub(super) fn find_person(&self, login: &str) -> Option<Person> {
-        let renamed =
-            self.overlay.members.renamed.iter().find(|(_, n)| n.eq_ignore_ascii_case(login)).map(|(i, _)| *i);
+        let renamed = self.overlay.members.renamed.iter().find(|(_, n)| n.eq_ignore_ascii_case(login)).map(|(i, _)| *i);
         let person = match login.rsplit_once("-x") {
             _ if renamed.is_some() => Person::Member(renamed?),
             Some((_, index)) if login.starts_with("guest-") => Person::Outside(index.parse().ok()?),
@@ -249,7 +251,7 @@ impl World {
             name,
             description: pick(DESCRIPTIONS, h >> 24).flatten(),
             // A nested team can't be secret.
-            privacy: if parent.is_none() && index % 5 != 2 && h % 4 == 0 { "secret" } else { "closed" },
+            privacy: if parent.is_none() && index % 5 != 2 && h.is_multiple_of(4) { "secret" } else { "closed" },
             parent,
             created_at: seed::time(self.shape.seed, Salt::Team, u64::from(index) + (1 << 40)),
         }

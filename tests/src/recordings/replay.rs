@@ -136,11 +136,7 @@ impl Shared {
             *asked += 1;
             candidates.get(turn).copied().unwrap_or(*first)
         });
-        progress.served.push(Served {
-            method: wanted.method.to_owned(),
-            target: target.to_owned(),
-            exchange: chosen,
-        });
+        progress.served.push(Served { method: wanted.method.to_owned(), target: target.to_owned(), exchange: chosen });
         self.exchanges.get(chosen?)
     }
 }

@@ -45,7 +45,9 @@ async fn errors_have_the_bodies_of_the_real_api() {
 #[tokio::test]
 async fn a_rule_for_one_page_leaves_the_others_alone() {
     let github = start(FakeGithub::builder().repos(50)).await;
-    github.fault(Fault::on("^/orgs/acme/repos$", Action::status(502)).page(2).hits(Hits::First(1)).named("gateway")).unwrap();
+    github
+        .fault(Fault::on("^/orgs/acme/repos$", Action::status(502)).page(2).hits(Hits::First(1)).named("gateway"))
+        .unwrap();
     let first = github.get(REPOS).await;
     let second = first.link("next").unwrap().replace(&github.url(), "");
     assert_eq!(github.get(&second).await.status, 502, "over the numeric address");

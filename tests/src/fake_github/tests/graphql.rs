@@ -33,8 +33,14 @@ async fn what_the_real_server_refuses_is_refused() {
     let github = start(FakeGithub::builder()).await;
     for (query, message) in [
         ("{ organization(login: \"acme\") { membersWithRole { nodes { id } } } }", "You must provide a `first`"),
-        ("{ organization(login: \"acme\") { membersWithRole(first: 101) { nodes { id } } } }", "exceeds the `first` limit"),
-        ("{ organization(login: \"acme\") { membersWithRole(first: 1, after: \"x\") { nodes { id } } } }", "valid cursor"),
+        (
+            "{ organization(login: \"acme\") { membersWithRole(first: 101) { nodes { id } } } }",
+            "exceeds the `first` limit",
+        ),
+        (
+            "{ organization(login: \"acme\") { membersWithRole(first: 1, after: \"x\") { nodes { id } } } }",
+            "valid cursor",
+        ),
         ("{ organization(login: \"acme\") { colour } }", "Field 'colour' doesn't exist on type 'Organization'"),
         ("{ organization(login: \"acme\") }", "must have selections"),
         ("{ organization(login: \"none\") { id } }", "Could not resolve to an Organization with the login of 'none'."),

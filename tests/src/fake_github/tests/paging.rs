@@ -135,6 +135,9 @@ async fn a_change_shows_in_lists_and_leaves_ids_alone() {
     assert_eq!(github.mutate(&wrong).unwrap_err().to_string(), "the fake organisation has no team `none`");
     assert_eq!(github.expected(), after);
 
+    let wrong = Mutation { rename_repos: [(names[6].clone(), "a\"b".to_owned())].into(), ..Mutation::default() };
+    assert!(github.mutate(&wrong).is_err());
+
     // The short form: so many of them, and not the very first.
     let count = br#"{"add_repos": 2, "remove_repos": 1}"#;
     assert_eq!(github.ask("POST", "/_fake/mutate", count).await.unwrap().status, 200);
