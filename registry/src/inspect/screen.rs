@@ -62,11 +62,10 @@ fn write_all(out: &mut String, i: &Inspection) -> fmt::Result {
 }
 
 fn write_operation(out: &mut String, o: &OperationLine, width: usize) -> fmt::Result {
-    write!(out, "  {:width$}  {}", o.id.as_str(), o.request)?;
+    writeln!(out, "  {:width$}  {}", o.id.as_str(), o.request)?;
     if let Some(permission) = &o.permission {
-        write!(out, "  [{permission}]")?;
+        writeln!(out, "  {:width$}    needs: {}", "", cut(permission))?;
     }
-    writeln!(out)?;
     if let Some(note) = &o.note {
         writeln!(out, "  {:width$}    {}", "", cut(note))?;
     }
