@@ -94,8 +94,25 @@ fn processor_features() -> Vec<&'static str> {
         ($($name:tt),*) => { [$(($name, std::is_x86_feature_detected!($name))),*] };
     }
     let all = found!(
-        "cmpxchg16b", "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "avxvnni", "avx512vnni", "bmi1",
-        "bmi2", "avx512bitalg", "avx512dq", "avx512f", "avx512vl", "avx512vbmi", "lzcnt"
+        "cmpxchg16b",
+        "sse3",
+        "ssse3",
+        "sse4.1",
+        "sse4.2",
+        "popcnt",
+        "avx",
+        "avx2",
+        "fma",
+        "avxvnni",
+        "avx512vnni",
+        "bmi1",
+        "bmi2",
+        "avx512bitalg",
+        "avx512dq",
+        "avx512f",
+        "avx512vl",
+        "avx512vbmi",
+        "lzcnt"
     );
     all.into_iter().filter(|(_, here)| *here).map(|(name, _)| name).collect()
 }
@@ -120,7 +137,10 @@ mod tests {
         let lock = include_str!("../../../Cargo.lock");
         let (_, rest) = lock.split_once("name = \"wasmtime\"\nversion = \"").unwrap();
         let (version, _) = rest.split_once('"').unwrap();
-        assert_eq!(version, WASMTIME_VERSION, "write the new version into engine.rs, so that old code is compiled again");
+        assert_eq!(
+            version, WASMTIME_VERSION,
+            "write the new version into engine.rs, so that old code is compiled again"
+        );
     }
 
     #[test]

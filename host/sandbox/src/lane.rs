@@ -187,7 +187,9 @@ mod tests {
     #[test]
     fn a_guest_that_was_refused_something_has_not_finished() {
         let stop = Stop::new("emit-size", "too long");
-        assert!(matches!(settled(TaskEnd::Finished, None, Some(&stop)), TaskEnd::Limit { limit, .. } if limit == "emit-size"));
+        assert!(
+            matches!(settled(TaskEnd::Finished, None, Some(&stop)), TaskEnd::Limit { limit, .. } if limit == "emit-size")
+        );
         let unseen = Some(EmitError::Limit("enough".to_owned()));
         assert!(matches!(settled(TaskEnd::Finished, unseen, None), TaskEnd::Limit { limit, .. } if limit == "emit"));
         assert_eq!(settled(TaskEnd::Finished, None, None), TaskEnd::Finished);

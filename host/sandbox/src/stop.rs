@@ -38,7 +38,8 @@ pub(crate) fn of_error(error: &wasmtime::Error, state: &TaskState) -> TaskEnd {
     }
     // Wasmtime has no type for this one; its text is held by a test.
     if told.contains("fuel allocated for hostcalls has been exhausted") {
-        return Stop::new("transfer", format!("more than {} bytes in one call; {told}", crate::limits::HOSTCALL_BYTES)).into();
+        return Stop::new("transfer", format!("more than {} bytes in one call; {told}", crate::limits::HOSTCALL_BYTES))
+            .into();
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Stop::new("stack", told).into(),

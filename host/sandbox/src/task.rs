@@ -109,7 +109,8 @@ impl TaskState {
             return Err(Stop::new("cpu", message));
         }
         if self.cancellation.is_overdue() {
-            let message = format!("the run was cancelled and the step went on for {} s", limits::CANCEL_GRACE.as_secs());
+            let message =
+                format!("the run was cancelled and the step went on for {} s", limits::CANCEL_GRACE.as_secs());
             return Err(Stop::new("cancelled", message));
         }
         Ok(())

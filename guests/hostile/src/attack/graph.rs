@@ -20,7 +20,8 @@ pub(crate) fn objects_flood(_: &str) -> Result<(), StepError> {
 /// Emits large objects until it is told to stop, and claims to be complete. Must end as the limit `emit-bytes`.
 pub(crate) fn bytes_flood(_: &str) -> Result<(), StepError> {
     let text = "x".repeat(200_000);
-    let line = format!(r#"{{"e":"hostile_thing","k":"large","c":["Record"],"n":"large","p":{{"text":"{text}"}}}}"#) + "\n";
+    let line =
+        format!(r#"{{"e":"hostile_thing","k":"large","c":["Record"],"n":"large","p":{{"text":"{text}"}}}}"#) + "\n";
     loop {
         match host::emit(line.as_bytes()) {
             Ok(()) => {}

@@ -65,7 +65,10 @@ fn to_wire(state: &TaskState, call: Invocation) -> wasmtime::Result<wire::Call> 
         Invocation::Begin(request) => wire::Call::Begin {
             operation: request.operation,
             arguments: request.arguments.into_iter().map(|a| (a.name, a.value)).collect(),
-            credential: request.credential.map(|handle| state.handles.get(&handle).map(|c| c.slot.clone())).transpose()?,
+            credential: request
+                .credential
+                .map(|handle| state.handles.get(&handle).map(|c| c.slot.clone()))
+                .transpose()?,
         },
     })
 }

@@ -3,7 +3,8 @@
 
 use super::LockdownError;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Compatible, CompatLevel, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus,
+    Scope,
 };
 
 /// The newest rules we have read and mean. The crate asks for those of them that the kernel knows.
