@@ -114,6 +114,25 @@ fn each_mistake_is_named_with_its_line() {
         ("empty-on = [404]", "empty-on = [500]", "", "500 is not a 4xx status"),
         ("argument = \"cursor\"", "argument = \"curser\"", "", "names the argument `curser`"),
         ("cursor = \"/data", "cursor = \"data", "", "is no JSON pointer"),
+        (
+            "after = 'text<=256'",
+            "after = '={config.ogr}'",
+            "",
+            "names the config field `ogr`, which doesn't exist (hint: did you mean `org`?)",
+        ),
+        ("after = 'text<=256'", "after = '=x-{config.org}'", "", "holds a configuration field among other text"),
+        (
+            "path = { org = '^[a-z0-9-]+$' }",
+            "path = { org = '={config.org}' }",
+            "",
+            "write `{config.org}` into the request",
+        ),
+        (
+            "pattern = '^[a-z0-9-]{1,39}$'",
+            "rule = '={config.host}'",
+            "[config.org]",
+            "its rule refers to the field `host`",
+        ),
         // Steps.
         (
             "needs = [\"users\"]",
@@ -246,6 +265,12 @@ fn a_manifest_full_of_wrong_names_is_judged_in_bounded_time() {
     assert!(findings.iter().filter(|f| f.hint.is_some()).count() < 200);
     // Two orders of magnitude above what it takes; without the bound it takes minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn an_argument_can_be_fixed_to_a_configuration_field() {
+    assert_eq!(changed("after = 'text<=256'", "after = '={config.org}'"), vec![]);
+    assert_eq!(changed("org = { rule = 'text<=39', required = true }", "org = '={config.org}'"), vec![]);
 }
 
 #[test]

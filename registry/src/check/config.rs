@@ -3,6 +3,7 @@
 use super::{is_identifier, readable, unknown};
 use crate::finding::Finding;
 use porthole_model::manifest::{ConfigField, Derive, Manifest};
+use porthole_model::operation::config_reference;
 
 pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
     for (name, field) in &manifest.config {
@@ -30,6 +31,11 @@ fn given(place: &str, field: &ConfigField, findings: &mut Vec<Finding>) {
         );
         return;
     };
+    if let Some(other) = config_reference(rule) {
+        let message = format!("its rule refers to the field `{other}`");
+        findings
+            .push(Finding::error(place, message).hint("only an argument takes its value from a field; see `derive`"));
+    }
     if let Some(default) = field.default.as_ref().filter(|d| !rule.allows(d)) {
         findings.push(Finding::error(format!("{place}: default"), format!("{default:?} is outside the rule `{rule}`")));
     }

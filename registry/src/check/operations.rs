@@ -6,7 +6,7 @@ use super::{MAX_ARGUMENTS, MAX_NAME_BYTES, hosts, operation_ids, readable, repea
 use crate::finding::Finding;
 use crate::text::{deceives, did_you_mean, is_json_pointer};
 use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
-use porthole_model::operation::{MAX_URL_BYTES, Template};
+use porthole_model::operation::{MAX_URL_BYTES, Template, config_reference};
 use porthole_model::rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
     for operation in &manifest.operations {
         let place = format!("operation `{}`", operation.id);
         template(manifest, &place, operation, findings);
-        argument_names(&place, operation, findings);
+        argument_names(manifest, &place, operation, findings);
         for (name, value) in &operation.headers {
             request_header(&place, name, value, findings);
         }
@@ -89,7 +89,7 @@ fn template(manifest: &Manifest, place: &str, operation: &Operation, findings: &
     hosts::check(manifest, operation, &template, findings);
 }
 
-fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+fn argument_names(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     let mut count = 0;
     for (table, name, argument) in arguments(operation) {
@@ -110,6 +110,7 @@ fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding
         if table == "path" && argument.list {
             findings.push(Finding::error(at.clone(), "is a list, and a path takes one value"));
         }
+        config_value(manifest, &at, table, &argument.rule, findings);
         if let Rule::Fixed(value) = &argument.rule {
             if argument.required || argument.list {
                 findings.push(Finding::error(at.clone(), "has a fixed value and is `required` or a `list`"));
@@ -121,6 +122,25 @@ fn argument_names(place: &str, operation: &Operation, findings: &mut Vec<Finding
     }
     if count > MAX_ARGUMENTS {
         findings.push(Finding::error(place, format!("has {count} arguments, at most {MAX_ARGUMENTS} are accepted")));
+    }
+}
+
+/// `={config.login}`: the host sends what the tenant filled in.
+fn config_value(manifest: &Manifest, at: &str, table: &str, rule: &Rule, findings: &mut Vec<Finding>) {
+    match (rule, config_reference(rule)) {
+        (_, Some(field)) if !manifest.config.contains_key(field) => {
+            unknown(findings, at, "config field", field, || manifest.config.keys().map(String::as_str).collect());
+        }
+        // A fixed value may hold slashes, because its author wrote them; a tenant's value may not.
+        (_, Some(field)) if table == "path" => findings.push(
+            Finding::error(at, "is a configuration field in an argument's clothes")
+                .hint(format!("write `{{config.{field}}}` into the request")),
+        ),
+        (Rule::Fixed(value), None) if value.contains("{config.") => findings.push(
+            Finding::error(at, format!("the fixed value {value:?} holds a configuration field among other text"))
+                .hint("a field is the whole value: `={config.name}`"),
+        ),
+        _ => {}
     }
 }
 
