@@ -14,7 +14,15 @@ if [ -t 1 ]; then bold=$'\033[1m' dim=$'\033[2m' off=$'\033[0m'; else bold='' di
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
 # Shows a command and runs it.
 show() { printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@"; }
-fake() { curl -sf -o /dev/null -X "$1" "http://$fake_addr/_fake/$2" -H 'content-type: application/json' ${3:+-d "$3"}; }
+# Asks the fake's own door (bash speaks TCP; a fresh machine may have no curl).
+fake() {
+  local body=${3:-}
+  exec 9<> "/dev/tcp/127.0.0.1/$fake_port"
+  printf '%s /_fake/%s HTTP/1.1\r\nhost: fake\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s' \
+    "$1" "$2" "${#body}" "$body" >&9
+  sed '1,/^\r*$/d' <&9
+  exec 9>&-
+}
 
 up='' fake_pid=''
 finish() {
@@ -33,10 +41,53 @@ fake-github --port-file "$work/port" --token-file "$work/token" --org acme --see
   > "$work/fake.log" 2>&1 &
 fake_pid=$!
 for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
-fake_addr="127.0.0.1:$(cat "$work/port")"
+fake_port=$(cat "$work/port")
+fake_addr="127.0.0.1:$fake_port"
 
 # For development an operator may map a provider's host to another endpoint; every run record says so.
 cat > "$PORTHOLE_CONFIG" <<TOML
 [endpoints]
 "api.github.com" = "http://$fake_addr"
 TOML
+
+title "1. A private Postgres and a worker"
+printf '%s$ porthole up &%s\n' "$dim" "$off"
+porthole up > "$log" 2>&1 &
+up=$!
+show porthole status --wait 60
+
+title "2. The GitHub module: packed, checked, added"
+show porthole module pack --manifest guests/github/manifest.toml --wasm "$guests/porthole_github.wasm" --out "$work/github.porthole"
+show porthole module add "$work/github.porthole"
+
+title "3. A tenant, an instance, a credential that the guest never sees"
+show porthole tenant create acme
+show porthole instance create acme/github --module github --set login=acme
+show porthole credential set acme/github --slot api --method pat --file "$work/token"
+
+title "4. A run"
+show porthole run acme/github
+
+title "5. What it collected"
+show porthole graph acme
+show porthole graph acme --type github_team --limit 3
+team=$(porthole graph acme --type github_team --limit 1 --json 2> /dev/null | sed -n 's/.*"_key":"\([^"]*\)".*/\1/p')
+show porthole graph acme --show "$team"
+
+title "6. The same again: nothing changed, nothing is written"
+show porthole run acme/github
+
+title "7. Two repositories more and one less, and the members of one team can't be read any more"
+fake POST mutate '{"add_repos": 2, "remove_repos": 1}' > /dev/null
+slug=$(porthole graph acme --type github_team --limit 1 --json 2> /dev/null | sed -n 's/.*"slug":"\([^"]*\)".*/\1/p')
+fake POST faults "{\"path\": \"/teams?/[^/]*$slug/members\", \"action\": {\"kind\": \"forbidden_integration\"}}" > /dev/null
+show porthole run acme/github || true
+fake DELETE faults > /dev/null
+
+title "8. The tenant takes an operation away: it is denied, and nothing of it is deleted"
+show porthole grant set acme/github --deny list-collaborators
+show porthole run acme/github || true
+
+title "9. What the provider saw"
+writes=$(fake GET stats | tr ',' '\n' | grep -c '"graphql":"mutation"' || true)
+echo "requests that could have changed something: $writes"

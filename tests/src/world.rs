@@ -138,10 +138,11 @@ impl WorldBuilder {
     /// # Errors
     /// When the module isn't built.
     pub fn github(fake: &FakeGithub) -> Result<Self> {
-        Ok(Self::new(packed("github")?)
-            .config("login", fake.org())
-            .endpoint("api.github.com", &fake.url())?
-            .secret("api", "pat", fake.token()))
+        Ok(Self::new(packed("github")?).config("login", fake.org()).endpoint("api.github.com", &fake.url())?.secret(
+            "api",
+            "pat",
+            fake.token(),
+        ))
     }
 
     /// A configuration value.
@@ -245,7 +246,8 @@ impl WorldBuilder {
             let row = WrappedKey { key_id: 1, wrapped: serde_json::to_value(&key)? };
             tenants::add_key(&cx, &mut tx, &row).await?;
             for (slot, method, input) in &self.secrets {
-                let method = packed.manifest.credentials.iter().find(|c| c.slot.as_str() == slot && c.method == *method);
+                let method =
+                    packed.manifest.credentials.iter().find(|c| c.slot.as_str() == slot && c.method == *method);
                 let method = method.context("no such credential method")?;
                 let fields = SecretFields::from_input(method, SecretText::new(input.clone()))?;
                 let binding =

@@ -61,7 +61,8 @@ impl Cx {
 
     /// Who acts: the login name, as far as the environment tells.
     pub(crate) fn op(&self) -> OpContext {
-        let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|n| !n.is_empty()));
+        let name =
+            ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|n| !n.is_empty()));
         let name = name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
         OpContext::new(Actor::Person(name))
     }

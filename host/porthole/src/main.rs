@@ -89,7 +89,8 @@ fn main() -> ExitCode {
 
 /// Services log what they do; commands only what goes wrong. `PORTHOLE_LOG` has the last word.
 fn init_log(service: bool) {
-    let default = if service { "info" } else { "error" };
+    // The database library tells every slow statement; what matters of that is in our own words.
+    let default = if service { "info,sqlx=error" } else { "error" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PORTHOLE_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use porthole_egress::EgressConfig;
 use porthole_model::grant::Ceiling;
+use porthole_runner::worker::DEFAULT_LEASE;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,11 +43,13 @@ pub(crate) struct WorkerTable {
     pub runs: usize,
     /// Where the key-encryption key is, if not in the data folder.
     pub key_file: Option<PathBuf>,
+    /// Seconds that a run is this worker's without a heartbeat; after that it is swept.
+    pub lease_seconds: u64,
 }
 
 impl Default for WorkerTable {
     fn default() -> Self {
-        Self { runs: 8, key_file: None }
+        Self { runs: 8, key_file: None, lease_seconds: DEFAULT_LEASE.as_secs() }
     }
 }
 

@@ -34,7 +34,8 @@ struct StepView {
 /// Follows a run until it is over or held, and shows it.
 pub(crate) async fn follow(store: &Store, tenant: TenantId, run: RunId, quiet: bool) -> Result<Run> {
     let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-        let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new_spinner().with_style(style);
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
@@ -149,7 +150,8 @@ pub(crate) async fn summary(store: &Store, tenant: TenantId, run: &Run) -> Resul
     let calls: u64 = uses.iter().map(|u| u.allowed).sum();
     let bytes: u64 = uses.iter().map(|u| u.response_bytes).sum();
     let waited: u64 = uses.iter().map(|u| u.waited_ms).sum();
-    let waited = if waited > 0 { format!(", {:.1} s waited for limits", waited as f64 / 1000.0) } else { String::new() };
+    let waited =
+        if waited > 0 { format!(", {:.1} s waited for limits", waited as f64 / 1000.0) } else { String::new() };
     output::line(format!("  {} calls, {} received{waited}", number(calls), output::bytes(bytes)));
     incomplete(&slices);
     denied(&denials);
@@ -185,13 +187,14 @@ pub(crate) fn counts(counts: &BTreeMap<String, TypeCounts>) {
 }
 
 fn incomplete(slices: &[RunSlice]) {
-    let incomplete: Vec<&RunSlice> = slices.iter().filter(|s| !s.complete && s.outcome != Some(Outcome::Skipped)).collect();
+    let incomplete: Vec<&RunSlice> =
+        slices.iter().filter(|s| !s.complete && s.outcome != Some(Outcome::Skipped)).collect();
+    // The run's message has told the first.
+    if incomplete.len() == 1 {
+        return;
+    }
     for slice in incomplete.iter().take(SHOWN_INCOMPLETE) {
         output::line(format!("  incomplete: {}: {}", plain(&slice.slice.to_string()), plain(&slice.reason)));
-        let permission = slice.usage.as_ref().and_then(|u| u.get("missing_permission")).and_then(|p| p.as_str());
-        if let Some(permission) = permission {
-            output::line(format!("    the provider has to grant: {}", plain(permission)));
-        }
     }
     if incomplete.len() > SHOWN_INCOMPLETE {
         output::line(format!("  … and {} more", incomplete.len() - SHOWN_INCOMPLETE));

@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 /// The most compiled code we take, in bytes; see [`porthole_wire::MAX_TO_SANDBOX_BYTES`].
 const MAX_CODE_BYTES: u32 = 120 * 1024 * 1024;
+/// How much of what the compiler complains about is kept, in bytes: the first lines.
+const MAX_COMPLAINT_BYTES: u64 = 8 * 1024;
 /// The length of a seal, in bytes: HMAC-SHA256.
 const SEAL_BYTES: usize = 32;
 /// What the first seal key file of a machine is made of, in bytes.
@@ -91,7 +93,7 @@ impl Compiler {
             return Ok(code);
         }
         tracing::info!(%digest, "compiling the module");
-        let code = self.compile(component).await?;
+        let code = self.compile(&engine, component).await?;
         let mut sealed = self.seal(digest, &engine, &code).as_ref().to_vec();
         sealed.extend_from_slice(&code);
         replace(&file, &sealed).map_err(io_error(format!("can't write {}", file.display())))?;
@@ -118,7 +120,7 @@ impl Compiler {
         if sandbox == compiler { Ok(sandbox) } else { Err(CompileError::Mismatch) }
     }
 
-    async fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+    async fn compile(&self, expected: &str, component: &[u8]) -> Result<Vec<u8>, CompileError> {
         let mut child = Command::new(&self.program)
             .env_clear()
             .current_dir("/")
@@ -135,22 +137,24 @@ impl Compiler {
         };
         let length = u32::try_from(component.len()).map_err(|_| CompileError::Refused("too large".to_owned()))?;
         let work = async {
-            let send = async {
+            // Each future owns its pipe, so that one that fails closes it and the process can't wait for us.
+            let send = async move {
                 stdin.write_all(&length.to_le_bytes()).await?;
                 stdin.write_all(component).await?;
                 stdin.shutdown().await
             };
-            let receive = async {
+            let receive = async move {
+                let engine = format!("{:016x}", stdout.read_u64_le().await?);
                 let length = stdout.read_u32_le().await?;
-                if length > MAX_CODE_BYTES {
-                    return Err(io::Error::other(format!("{length} bytes of compiled code")));
+                if engine != expected || length > MAX_CODE_BYTES {
+                    return Err(io::Error::other(format!("{length} bytes of compiled code for engine {engine}")));
                 }
                 let mut code = vec![0; length as usize];
                 stdout.read_exact(&mut code).await.map(|_| code)
             };
             let mut complaint = String::new();
-            let complain = (&mut stderr).take(8 * 1024);
-            let mut complain = Box::pin(complain);
+            let mut complain = (&mut stderr).take(MAX_COMPLAINT_BYTES);
+            // What a process that failed says is on its standard error; the pipe's own error says less.
             let (_, code, _) = tokio::join!(send, receive, complain.read_to_string(&mut complaint));
             let status = child.wait().await.map_err(io_error("porthole-compile"))?;
             match code {

@@ -55,6 +55,8 @@ pub struct Parts {
     pub limits: RunLimits,
     /// Go on where the kernel can't isolate.
     pub allow_weak_isolation: bool,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
 }
 
 /// Signals from the heartbeat to the run.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a claim holds without a heartbeat. Long enough for a database restart, short enough that nobody waits long
-/// for a run whose worker was killed.
-pub const LEASE: Duration = Duration::from_secs(30);
-/// How often a lease is renewed and cancellation is looked for.
+/// How long a claim holds without a heartbeat, unless the operator says otherwise. Long enough for a database restart,
+/// short enough that nobody waits long for a run whose worker was killed.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+/// How often a lease is renewed and cancellation is looked for; more often where the lease is shorter than ten of these.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often an idle worker looks for work.
 const POLL: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// When the database refuses what no retry can change.
 pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationToken) -> Result<(), StoreError> {
     let mut running = JoinSet::new();
-    let mut sweep = tokio::time::interval(SWEEP);
+    let mut sweep = tokio::time::interval(SWEEP.min(parts.lease / 2));
     tracing::info!(worker = name, at_once, "waiting for runs");
     loop {
         tokio::select! {
@@ -41,7 +41,7 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
             Some(_) = running.join_next(), if !running.is_empty() => {}
             () = tokio::time::sleep(POLL), if running.len() < at_once => {
                 while running.len() < at_once {
-                    match runs::claim(&parts.store, name, LEASE).await {
+                    match runs::claim(&parts.store, name, parts.lease).await {
                         Ok(Some(claimed)) => {
                             let (parts, stop) = (parts.clone(), stop.clone());
                             running.spawn(async move { work_one(&parts, claimed, stop).await });
@@ -65,7 +65,7 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
 /// # Errors
 /// When the claim or the outcome can't be written.
 pub async fn work_on(parts: &Parts, name: &str, run: RunId, stop: CancellationToken) -> Result<bool, StoreError> {
-    match runs::claim_run(&parts.store, name, LEASE, run).await? {
+    match runs::claim_run(&parts.store, name, parts.lease, run).await? {
         Some(claimed) => {
             work_one(parts, claimed, stop).await;
             Ok(true)
@@ -100,7 +100,7 @@ async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken) {
 
 async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: CancellationToken) -> StoreError {
     let claim = claimed.claim;
-    let mut tick = tokio::time::interval(HEARTBEAT);
+    let mut tick = tokio::time::interval(HEARTBEAT.min(parts.lease / 10));
     let mut last = tokio::time::Instant::now();
     loop {
         tokio::select! {
@@ -110,7 +110,7 @@ async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: Ca
                 continue;
             }
         }
-        match runs::heartbeat(&parts.store, &claim, LEASE).await {
+        match runs::heartbeat(&parts.store, &claim, parts.lease).await {
             Ok(answer) => {
                 last = tokio::time::Instant::now();
                 if answer.cancel_requested {
@@ -122,7 +122,7 @@ async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: Ca
                 return e;
             }
             // The database may be back before the lease ends. After that another worker may have swept the run.
-            Err(e) if last.elapsed() > LEASE => {
+            Err(e) if last.elapsed() > parts.lease => {
                 signals.lost.cancel();
                 return e;
             }

@@ -135,8 +135,7 @@ impl Set {
         }
         match &self.file {
             Some(path) if path.as_os_str() != "-" => {
-                let file =
-                    std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+                let file = std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
                 fields.add(SecretText::read_from(file, MAX_INPUT_BYTES)?)?;
             }
             None if std::io::stdin().is_terminal() => {

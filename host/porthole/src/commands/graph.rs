@@ -9,6 +9,9 @@ use porthole_store::TenantTx;
 use porthole_store::graph::{self, Direction, EntityDetail, EntityFilter};
 use std::process::ExitCode;
 
+/// Neighbours of one kind that are listed for people.
+const SHOWN_NEIGHBOURS: usize = 5;
+
 #[derive(Debug, Args)]
 pub(crate) struct Graph {
     /// TENANT or TENANT/INSTANCE. Without filters: counts by type.
@@ -51,7 +54,8 @@ impl Graph {
             }
         };
         let mut tx = db.store.tenant(tenant.id).await?;
-        let filtered = !self.types.is_empty() || self.class.is_some() || !self.properties.is_empty() || self.find.is_some();
+        let filtered =
+            !self.types.is_empty() || self.class.is_some() || !self.properties.is_empty() || self.find.is_some();
         match &self.show {
             Some(key) => self.show(&mut tx, instance.as_ref(), key).await?,
             None if filtered => self.list(&mut tx, instance).await?,
@@ -135,7 +139,13 @@ fn print_entity(detail: &EntityDetail) {
     for (name, value) in entity.properties.as_object().into_iter().flatten() {
         output::line(format!("  {}: {}", output::plain(name), output::plain(&value.to_string())));
     }
+    let mut shown: std::collections::BTreeMap<(bool, &str), usize> = std::collections::BTreeMap::new();
     for near in &detail.neighbours {
+        let of_kind = shown.entry((near.direction == Direction::Out, &near.relationship_type)).or_default();
+        *of_kind += 1;
+        if *of_kind > SHOWN_NEIGHBOURS {
+            continue;
+        }
         let arrow = match near.direction {
             Direction::Out => format!("-[{}]->", near.verb),
             Direction::In => format!("<-[{}]-", near.verb),
@@ -150,5 +160,8 @@ fn print_entity(detail: &EntityDetail) {
             near.other_type,
             output::plain(&properties)
         ));
+    }
+    for ((_, relationship), count) in shown.into_iter().filter(|(_, count)| *count > SHOWN_NEIGHBOURS) {
+        output::line(format!("  … and {} more {relationship} (--json has all)", count - SHOWN_NEIGHBOURS));
     }
 }

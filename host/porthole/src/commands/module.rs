@@ -101,7 +101,8 @@ async fn add(cx: &Cx, file: &Path) -> Result<ExitCode> {
         .map_err(|findings| refused(&format!("{} is not admitted", file.display()), &findings))?;
     let db = cx.database().await?;
     let mut tx = db.store.begin().await?;
-    let known = modules::by_name(&mut tx, &admitted.manifest.module.name, Some(&admitted.manifest.module.version)).await;
+    let known =
+        modules::by_name(&mut tx, &admitted.manifest.module.name, Some(&admitted.manifest.module.version)).await;
     match known {
         Ok(known) if known.digest == admitted.digest => {
             output::line(format!("{} {} is there already", known.name, known.version));
@@ -117,12 +118,7 @@ async fn add(cx: &Cx, file: &Path) -> Result<ExitCode> {
         Err(e) if e.is_not_found() => {}
         Err(e) => return Err(e.into()),
     }
-    let new = NewModule {
-        digest: admitted.digest,
-        publisher: LOCAL,
-        manifest: &admitted.manifest,
-        component: &bytes,
-    };
+    let new = NewModule { digest: admitted.digest, publisher: LOCAL, manifest: &admitted.manifest, component: &bytes };
     let module = modules::add(&cx.op(), &mut tx, new).await?;
     tx.commit().await?;
     output::line(format!("{}/{} {} added ({})", module.publisher, module.name, module.version, module.digest));

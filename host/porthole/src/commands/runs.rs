@@ -140,7 +140,15 @@ async fn list(cx: &Cx, db: &Database, instance: Option<InstancePath>, limit: u32
             let outcome = r.outcome.map(|o| o.to_string()).unwrap_or_default();
             let queued = r.queued_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
             let message = r.message.chars().take(80).collect();
-            vec![r.id.to_string(), r.instance_name.to_string(), r.state.to_string(), outcome, queued, r.requested_by, message]
+            vec![
+                r.id.to_string(),
+                r.instance_name.to_string(),
+                r.state.to_string(),
+                outcome,
+                queued,
+                r.requested_by,
+                message,
+            ]
         }),
     );
     Ok(())

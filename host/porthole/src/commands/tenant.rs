@@ -30,7 +30,10 @@ impl Tenant {
             Self::Create { name } => {
                 let tenant = tenants::create(&cx.op(), &mut tx, &name).await?;
                 tx.commit().await?;
-                output::line(format!("tenant {} created, in shard {} of cell {}", tenant.name, tenant.shard, tenant.cell));
+                output::line(format!(
+                    "tenant {} created, in shard {} of cell {}",
+                    tenant.name, tenant.shard, tenant.cell
+                ));
             }
             Self::List { json } => {
                 let tenants = tenants::list(&mut tx).await?;

@@ -13,6 +13,7 @@ use porthole_store::embedded::Embedded;
 use porthole_store::{Store, StoreOptions};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -109,6 +110,8 @@ pub(crate) fn parts(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<Parts>
         ceilings: Arc::new(settings.file.ceiling.clone()),
         limits: RunLimits::default(),
         allow_weak_isolation: flags.allow_weak_isolation,
+        // Below a second, a busy machine would lose its own runs.
+        lease: Duration::from_secs(settings.file.worker.lease_seconds.max(1)),
     })
 }
 

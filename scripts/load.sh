@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# One large organisation through the whole path, twice: wall time next to the fake's own, and memory peaks.
+# Usage: load.sh BIN_DIR GUESTS_DIR REPOS MEMBERS TEAMS
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bin=$1 guests=$2 repos=$3 members=$4 teams=$5
+work=$(mktemp -d /tmp/porthole-load.XXXXXX)
+chmod 755 "$work"
+export PATH="$bin:$PATH" PORTHOLE_DATA="$work/data" PORTHOLE_CONFIG="$work/porthole.toml"
+unset DATABASE_URL
+
+up='' fake_pid=''
+finish() {
+  status=$?
+  [ -n "$up" ] && kill -TERM "$up" 2>/dev/null && wait "$up" 2>/dev/null || true
+  [ -n "$fake_pid" ] && kill "$fake_pid" 2>/dev/null || true
+  [ $status -ne 0 ] && tail -n 40 "$work/worker.log" >&2 || true
+  rm -rf "$work"
+  exit $status
+}
+trap finish EXIT
+
+fake-github --port-file "$work/port" --token-file "$work/token" --org acme --seed 7 --rate-limit 100000000 \
+  --repos "$repos" --members "$members" --teams "$teams" > "$work/fake.log" 2>&1 &
+fake_pid=$!
+for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
+printf '[endpoints]\n"api.github.com" = "http://127.0.0.1:%s"\n' "$(cat "$work/port")" > "$PORTHOLE_CONFIG"
+porthole up > "$work/worker.log" 2>&1 &
+up=$!
+porthole status --wait 60 > /dev/null
+porthole module pack --manifest guests/github/manifest.toml --wasm "$guests/porthole_github.wasm" --out "$work/github.porthole" > /dev/null
+porthole module add "$work/github.porthole" > /dev/null
+porthole tenant create acme > /dev/null
+porthole instance create acme/github --module github --set login=acme > /dev/null
+porthole credential set acme/github --slot api --method pat --file "$work/token" > /dev/null
+
+# The worker does the run; this process only watches, so that the worker's peaks are a worker's.
+watch() {
+  local run
+  run=$(porthole run acme/github --detach)
+  while ! porthole runs show acme/github --json | grep -q '"state": "finished"'; do sleep 1; done
+  porthole runs show acme/github
+}
+cpu() { awk '{ printf "%.1f", ($14 + $15) / 100 }' "/proc/$1/stat"; }
+before=$(cpu $fake_pid)
+echo "first run: $repos repositories, $members members, $teams teams"
+watch
+echo "  the fake's own CPU: $(echo "$(cpu $fake_pid) $before" | awk '{ print $1 - $2 }') s, the worker's: $(cpu $up) s"
+echo
+echo "second run: nothing changed"
+watch
