@@ -25,9 +25,9 @@ pub const MAX_NAME_BYTES: usize = 1024;
 /// Linear memories of one task. A component from one source has one; a composed one a few. Each reserves 4 GiB of
 /// addresses, so this and the lanes decide the address space.
 pub const MEMORIES: usize = 8;
-/// Tables of one task. A Python guest has about 40 linked modules.
+/// Tables of one task. Interpreters are linked from dozens of modules, and each may bring a table.
 pub const TABLES: usize = 128;
-/// Core instances of one task.
+/// Core instances of one task: those modules, and the small ones that glue them to the world.
 pub const INSTANCES: usize = 256;
 /// What one table element costs the host, in bytes: a pointer.
 pub const TABLE_ELEMENT_BYTES: u64 = 8;
@@ -58,9 +58,11 @@ pub const DATA_BASE_BYTES: u64 = 512 * 1024 * 1024;
 /// See [`DATA_BASE_BYTES`].
 pub const DATA_LANE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The largest component that is compiled, in bytes. The Python guest has about 40 MB.
+/// The largest component that is compiled, in bytes. Interpreters with their library have tens of megabytes; what a
+/// compiler makes of our own guests has less than one.
 pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
-/// CPU time of a compilation, in seconds. The largest admitted component takes about 40 on one core.
+/// CPU time of a compilation, in seconds. It is done once for each version of a module; two minutes on one core are
+/// enough for an interpreter, and end a component that was made to be slow.
 pub const COMPILE_CPU_SECONDS: u64 = 120;
 /// Address space of a compilation, in bytes. Cranelift holds one function at a time and the whole output.
 pub const COMPILE_ADDRESS_BYTES: u64 = 4 * 1024 * 1024 * 1024;

@@ -1,27 +1,41 @@
 //! What is left inside the walls. This program starts itself again as a child, puts the walls up around it with the very
 //! code of the sandbox, and lets it try everything that must fail.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 #![allow(clippy::print_stdout, reason = "it is its own test harness")]
+#![allow(clippy::disallowed_methods, reason = "the doors that must be shut")]
 #![allow(unsafe_code, reason = "system calls that no library makes")]
 
 use porthole_sandbox::lockdown;
-use porthole_wire::Isolation;
+use porthole_wire::{
+    FromSandbox, Isolation, Limits, MAX_FROM_SANDBOX_BYTES, MAX_TO_SANDBOX_BYTES, PROTOCOL, ToSandbox,
+};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-/// Marks the child.
+/// Marks the child that puts the walls up.
 const INSIDE: &str = "inside";
+/// Marks the child that becomes a sandbox on a kernel without something.
+const WITHOUT: &str = "without";
 
 fn main() {
-    if std::env::args().any(|a| a == INSIDE) {
-        inside();
-        return;
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some(INSIDE) => inside(),
+        Some(WITHOUT) => become_sandbox_without(arguments[2].parse().unwrap()),
+        _ => {
+            walls_stand();
+            weak_kernels_are_refused_or_told();
+        }
     }
+}
+
+fn walls_stand() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     ours.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -40,7 +54,58 @@ fn main() {
         assert!(line.starts_with("ok "), "{line}");
     }
     assert!(lines >= 25, "only {lines} lines:\n{report}");
-    println!("\ntest result: ok. {lines} walls stand");
+    println!("{lines} walls stand");
+}
+
+/// A kernel without landlock or without seccomp: refused, unless the operator allows it; then Ready says what is missing.
+fn weak_kernels_are_refused_or_told() {
+    for (missing, name) in [(libc::SYS_landlock_create_ruleset, "landlock"), (libc::SYS_seccomp, "seccomp")] {
+        match start_without(missing, false) {
+            FromSandbox::LoadFailed { message } => assert!(message.contains("can't isolate"), "{message}"),
+            other => panic!("started without {name}: {other:?}"),
+        }
+        match start_without(missing, true) {
+            FromSandbox::Ready { isolation } => {
+                assert!(!isolation.is_full());
+                assert_eq!((isolation.landlock_abi == 0, isolation.seccomp), (name == "landlock", name != "seccomp"));
+                assert!(isolation.no_new_privs && isolation.rlimits && isolation.descriptors == [0]);
+            }
+            other => panic!("didn't start although it may: {other:?}"),
+        }
+        println!("ok without {name} it is refused, or allowed and told");
+    }
+}
+
+/// Starts the real sandbox behind a filter that makes the kernel look older.
+fn start_without(missing: i64, allow_weak_isolation: bool) -> FromSandbox {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([WITHOUT, &missing.to_string()])
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .unwrap();
+    let limits = Limits { lanes: 1, ..Limits::default() };
+    let start = ToSandbox::Start { protocol: PROTOCOL, limits, allow_weak_isolation };
+    ours.write_all(&porthole_wire::encode(&start, MAX_TO_SANDBOX_BYTES).unwrap()).unwrap();
+    let mut head = [0; 4];
+    ours.read_exact(&mut head).unwrap();
+    let mut bytes = vec![0; porthole_wire::length(head, MAX_FROM_SANDBOX_BYTES).unwrap()];
+    ours.read_exact(&mut bytes).unwrap();
+    drop(ours);
+    child.wait().unwrap();
+    porthole_wire::decode(&bytes).unwrap()
+}
+
+/// Takes one system call away, as if the kernel had never had it, and becomes the sandbox.
+fn become_sandbox_without(missing: i64) {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new([(missing, vec![])].into(), SeccompAction::Allow, unknown, arch).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    panic!("{}", Command::new(env!("CARGO_BIN_EXE_porthole-sandbox")).exec());
 }
 
 /// Walls up, then every door is tried, from the first thread and from one that was there before the filter.

@@ -22,7 +22,7 @@ pub(super) fn deny_everything() -> Result<u32, LockdownError> {
         .map_err(LockdownError::Landlock)?;
     Ok(match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => 0,
-        (_, LandlockStatus::Available { effective_abi, .. }) => effective_abi as u32,
+        (_, LandlockStatus::Available { effective_abi, .. }) => effective_abi.min(WANTED) as u32,
         (_, _) => 0,
     })
 }

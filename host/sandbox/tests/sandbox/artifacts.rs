@@ -1,6 +1,6 @@
 //! The binaries and the guests, built once for all tests.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -98,8 +98,6 @@ fn cargo(command: &mut Command) {
 
 /// What a binary prints when it is asked for its engine's number.
 pub(crate) fn compatibility(binary: impl AsRef<Path>) -> String {
-    let mut text = String::new();
-    let child = Command::new(binary.as_ref()).arg("--compatibility").stdout(Stdio::piped()).spawn().unwrap();
-    child.stdout.unwrap().read_to_string(&mut text).unwrap();
-    text
+    let output = Command::new(binary.as_ref()).arg("--compatibility").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }

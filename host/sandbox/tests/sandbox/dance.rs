@@ -116,7 +116,7 @@ fn lanes_run_tasks_side_by_side_and_a_waiting_one_stops_nobody() {
     let Some(FromSandbox::Ask { task, ask, .. }) = receive(&mut broker.socket) else { panic!("no question") };
     assert_eq!((task, ask), (waiting, 0));
     // The first one waits for its answer; the second runs meanwhile, then the third on the same lane.
-    assert_eq!(broker.attack("unreachable").trap().is_empty(), false);
+    assert!(!broker.attack("unreachable").trap().is_empty());
     assert_eq!(broker.attack("lie-empty").end, TaskEnd::Finished);
     send(&mut broker.socket, &ToSandbox::Answer { task, ask, answer: Answer::Open(Ok(())) });
     let outcome = broker.finish(waiting, |question| match question {
