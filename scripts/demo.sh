@@ -27,8 +27,8 @@ fake() {
 up='' fake_pid=''
 finish() {
   status=$?
-  [ -n "$up" ] && kill -TERM "$up" 2>/dev/null && wait "$up" 2>/dev/null || true
-  [ -n "$fake_pid" ] && kill "$fake_pid" 2>/dev/null || true
+  if [ -n "$up" ] && kill -TERM "$up" 2>/dev/null; then wait "$up" 2>/dev/null || true; fi
+  if [ -n "$fake_pid" ]; then kill "$fake_pid" 2>/dev/null || true; fi
   if [ $status -ne 0 ]; then echo "the demo failed; the worker's log:" >&2; tail -n 40 "$log" >&2 || true; fi
   if [ -n "$keep" ]; then echo "kept: $work"; else rm -rf "$work"; fi
   exit $status

@@ -12,9 +12,9 @@ unset DATABASE_URL
 up='' fake_pid=''
 finish() {
   status=$?
-  [ -n "$up" ] && kill -TERM "$up" 2>/dev/null && wait "$up" 2>/dev/null || true
-  [ -n "$fake_pid" ] && kill "$fake_pid" 2>/dev/null || true
-  [ $status -ne 0 ] && tail -n 40 "$work/worker.log" >&2 || true
+  if [ -n "$up" ] && kill -TERM "$up" 2>/dev/null; then wait "$up" 2>/dev/null || true; fi
+  if [ -n "$fake_pid" ]; then kill "$fake_pid" 2>/dev/null || true; fi
+  if [ $status -ne 0 ]; then tail -n 40 "$work/worker.log" >&2 || true; fi
   rm -rf "$work"
   exit $status
 }
@@ -36,8 +36,7 @@ porthole credential set acme/github --slot api --method pat --file "$work/token"
 
 # The worker does the run; this process only watches, so that the worker's peaks are a worker's.
 watch() {
-  local run
-  run=$(porthole run acme/github --detach)
+  porthole run acme/github --detach > /dev/null
   while ! porthole runs show acme/github --json | grep -q '"state": "finished"'; do sleep 1; done
   porthole runs show acme/github
 }

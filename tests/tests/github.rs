@@ -243,6 +243,8 @@ async fn cut_bodies_loops_and_nonsense_leave_the_slice_incomplete() {
         let run = world.run().await.unwrap();
         let slices = world.slices(run.id).await.unwrap();
         assert!(!slices["repos"].complete, "{shown}: {}", run.message);
-        assert_eq!(world.facts().await.unwrap(), before, "{shown}");
+        assert_eq!(difference(&world.facts().await.unwrap(), &before), Vec::<String>::new(), "{shown}");
+        // What builds on the repositories is in doubt with them.
+        assert!(slices.iter().filter(|(name, _)| name.starts_with("collaborators/")).all(|(_, s)| !s.complete));
     }
 }

@@ -5,7 +5,7 @@
 //! everything the list used to show is deleted as "gone". Nothing is deleted on doubt; this file is where doubt is kept.
 
 use crate::grant::Denial;
-use crate::id::Partition;
+use crate::id::{Partition, StepId};
 use crate::run::Outcome;
 use crate::text::shown_bytes;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ pub struct SliceLedger {
     rejected: u64,
     unidentified: u64,
     cancelled: bool,
+    /// A step that this one builds on and that is incomplete.
+    unfounded: Option<StepId>,
     ended: Option<Result<(), String>>,
 }
 
@@ -127,6 +129,12 @@ impl SliceLedger {
         self.unidentified += unidentified;
     }
 
+    /// A step that this one needs is incomplete. What the guest starts from (the repositories whose collaborators it asks
+    /// for) may be missing something, so this slice may too, however well its own calls went.
+    pub fn builds_on_incomplete(&mut self, step: &StepId) {
+        self.unfounded.get_or_insert_with(|| step.clone());
+    }
+
     /// The run was cancelled while this slice was collected.
     pub fn cancelled(&mut self) {
         self.cancelled = true;
@@ -206,7 +214,7 @@ impl SliceLedger {
         if self.ended.is_none() {
             return Some("the guest didn't end".to_owned());
         }
-        None
+        self.unfounded.as_ref().map(|step| format!("step `{step}`, which it builds on, is incomplete"))
     }
 
     /// How the step ended for this partition.

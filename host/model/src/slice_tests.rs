@@ -116,3 +116,14 @@ fn only_a_complete_listing_retires_partitions() {
     assert_eq!(retired_partitions(&known, &names(&[]), false), names(&[]));
     assert_eq!(retired_partitions(&[], &known, true), names(&[]));
 }
+
+#[test]
+fn what_builds_on_an_incomplete_step_is_incomplete() {
+    let mut ledger = SliceLedger::new();
+    ledger.ended(Ok(()));
+    assert!(ledger.verdict().complete);
+    ledger.builds_on_incomplete(&"repos".parse().unwrap());
+    let verdict = ledger.verdict();
+    assert!(!verdict.complete);
+    assert_eq!(verdict.reason.unwrap(), "step `repos`, which it builds on, is incomplete");
+}

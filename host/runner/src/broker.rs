@@ -19,7 +19,7 @@ use porthole_wire::{
     Answer, AskId, EMIT_WINDOW, FromSandbox, MAX_CALLS_AT_ONCE, OpenError, Question, ReadError, Task, TaskEnd, TaskId,
     TaskKind, ToSandbox, Usage,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -73,6 +73,8 @@ pub struct Collected {
     pub listings: BTreeMap<StepId, (Vec<Partition>, bool)>,
     /// The listings that failed, with the reason.
     pub failed_listings: BTreeMap<StepId, String>,
+    /// Steps of which something is missing; what builds on them is incomplete as well.
+    pub incomplete: BTreeSet<StepId>,
 }
 
 /// What the broker needs of a run.
@@ -181,7 +183,7 @@ impl Broker {
         loop {
             while tasks.len() < self.lanes {
                 let Some(ready) = schedule.next() else { break };
-                let running = self.start(&sender, next_id, ready, &events).await?;
+                let running = self.start(&sender, next_id, ready, &collected.incomplete, &events).await?;
                 tasks.insert(next_id, running);
                 next_id += 1;
             }
@@ -235,6 +237,7 @@ impl Broker {
         sender: &Sender,
         id: TaskId,
         ready: Ready,
+        incomplete: &BTreeSet<StepId>,
         events: &mpsc::UnboundedSender<Event>,
     ) -> Result<Running, BrokerError> {
         let key = SliceKey { step: ready.step.clone(), partition: ready.partition.clone() };
@@ -262,6 +265,10 @@ impl Broker {
         };
         sender.send(&ToSandbox::Task(task)).await?;
         let calls = Arc::new(TaskCalls::new(id, ready.step, ready.partition));
+        let needs = self.manifest.step(calls.step.as_str()).map(|s| s.needs.as_slice()).unwrap_or_default();
+        if let Some(need) = needs.iter().find(|need| incomplete.contains(*need)) {
+            calls.ledger().builds_on_incomplete(need);
+        }
         Ok(Running { calls, kind: ready.kind, slice, emits, asking: Arc::default(), progress: (0, None) })
     }
 
@@ -361,6 +368,9 @@ impl Broker {
         let mut tx = self.store.tenant(self.claim.tenant).await?;
         run_slices::finish(&mut tx, &self.claim, &slice.key, &slice_row(&slice)).await?;
         tx.commit().await?;
+        if !slice.verdict.complete {
+            collected.incomplete.insert(step.clone());
+        }
         collected.slices.push(slice);
         schedule.ended(&step);
         Ok(())
@@ -394,6 +404,7 @@ impl Broker {
         let verdict = ledger.verdict();
         if let Some(reason) = &verdict.reason {
             collected.failed_listings.insert(step.clone(), reason.clone());
+            collected.incomplete.insert(step.clone());
         }
         collected.listings.insert(step.clone(), (listed.clone(), verdict.complete));
         listed

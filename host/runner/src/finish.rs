@@ -7,7 +7,7 @@ use crate::collector::Collector;
 use crate::execute::{Peaks, RunError};
 use crate::prepare::Prepared;
 use porthole_model::brake::brake;
-use porthole_model::id::{OperationId, Partition, StepId};
+use porthole_model::id::{OperationId, Partition};
 use porthole_model::plan::Plan;
 use porthole_model::run::{Claim, Counts, Fault, Outcome, RunMode, TypeCounts};
 use porthole_model::slice::retired_partitions;
@@ -15,7 +15,7 @@ use porthole_store::reconcile::{self, ReconcileInput, SliceResult};
 use porthole_store::runs::{self, RunFinish};
 use porthole_store::slices::{self, Slice};
 use porthole_store::{Store, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How a run ended.
@@ -148,35 +148,18 @@ fn slice_results(collected: &Collected) -> Vec<SliceResult> {
     collected.slices.iter().map(result).collect()
 }
 
-/// Slices whose partition is gone: the guest's list doesn't have it, the list is complete, and so is every step that the
-/// list was made from. A step that is off retires nothing.
+/// Slices whose partition is gone: the guest's list doesn't have it, and the list is complete, which takes that every
+/// step it was made from is. A step that is off retires nothing.
 fn retired(plan: &Plan, collected: &Collected, known: &[Slice]) -> Vec<i32> {
-    let incomplete: BTreeSet<&StepId> = incomplete_steps(plan, collected);
     let mut retired = Vec::new();
     for step in plan.steps.iter().filter(|s| s.is_on() && s.partitioned) {
         let Some((listed, complete)) = collected.listings.get(&step.id) else { continue };
-        let complete = *complete && step.needs.iter().all(|need| !incomplete.contains(need));
         let slices: Vec<&Slice> = known.iter().filter(|s| s.key.step == step.id && !s.retired).collect();
         let partitions: Vec<Partition> = slices.iter().map(|s| s.key.partition.clone()).collect();
-        let gone = retired_partitions(&partitions, listed, complete);
+        let gone = retired_partitions(&partitions, listed, *complete);
         retired.extend(slices.iter().filter(|s| gone.contains(&s.key.partition)).map(|s| s.id));
     }
     retired
-}
-
-/// Steps of which something is missing, and those that build on them.
-fn incomplete_steps<'p>(plan: &'p Plan, collected: &Collected) -> BTreeSet<&'p StepId> {
-    let mut incomplete = BTreeSet::new();
-    // Steps stand in the order of their needs.
-    for step in &plan.steps {
-        let slice_missing = collected.slices.iter().any(|s| s.key.step == step.id && !s.verdict.complete);
-        let list_missing = step.partitioned && !collected.listings.get(&step.id).is_some_and(|(_, complete)| *complete);
-        let need_missing = step.needs.iter().any(|need| incomplete.contains(need));
-        if !step.is_on() || slice_missing || list_missing || need_missing {
-            incomplete.insert(&step.id);
-        }
-    }
-    incomplete
 }
 
 /// Outcome, message and the counts that only the worker knows.

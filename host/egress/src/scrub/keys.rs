@@ -41,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
     key("secret_key", "signs requests, or authenticates to payment and storage services"),
     key("secret_string", "secret managers: the secret itself"),
     key("secret_binary", "secret managers: the secret itself, in base64"),
-    key("temp_clone_token", "GitHub repositories: clones private source code"),
+    key("temp_clone_token", "repositories on code hosts: clones private source code"),
     key("runners_token", "GitLab projects and groups: registers a build runner that sees their secrets"),
     key("registration_token", "registers a machine or a runner"),
     key("webhook_secret", "forges deliveries of events"),

@@ -66,7 +66,12 @@ fn dirs_named_by_us(dir: &Path) -> bool {
     dir.ends_with("porthole/postgres/bin")
 }
 
+/// Where binaries that came with no package are kept. Root's own folder is closed to the account that the server runs
+/// as, so root's are with the system's.
 fn cache_dir() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/cache"));
+    }
     env::var_os("XDG_CACHE_HOME")
         .filter(|v| !v.is_empty())
         .map(PathBuf::from)
