@@ -14,8 +14,27 @@ mod bindings {
 
 use bindings::exports::porthole::integration::steps::{Guest, StepError};
 
-/// An attack gets the partition; what it returns is what it claims.
-type Attack = fn(&str) -> Result<(), StepError>;
+/// What an attack returns is what it claims.
+type Attack = fn(&Task) -> Result<(), StepError>;
+
+/// The step and its partition.
+struct Task {
+    step: String,
+    partition: String,
+}
+
+impl Task {
+    /// The entity type that is the step's own: one step emits all of a type.
+    fn entity_type(&self) -> String {
+        format!("hostile_{}", self.step.replace('-', "_"))
+    }
+
+    /// A good entity of that type, as a line.
+    fn thing(&self, key: &str) -> String {
+        let entity_type = self.entity_type();
+        format!(r#"{{"e":"{entity_type}","k":"{key}","c":["Record"],"n":"{key}","p":{{}}}}"#) + "\n"
+    }
+}
 
 struct Hostile;
 
@@ -26,7 +45,7 @@ impl Guest for Hostile {
 
     fn run(step: String, partition: String) -> Result<(), StepError> {
         match attack::ATTACKS.iter().find(|(name, _)| *name == step) {
-            Some((_, attack)) => attack(&partition),
+            Some((_, attack)) => attack(&Task { step, partition }),
             None => Err(StepError::Config(format!("no attack is called `{step}`"))),
         }
     }

@@ -1,6 +1,7 @@
 //! Attacks on what may be asked of the provider. None of them may reach it.
 
 use super::other;
+use crate::Task;
 use crate::bindings::exports::porthole::integration::steps::StepError;
 use crate::bindings::porthole::integration::credentials::{self, Credential};
 use crate::bindings::porthole::integration::graph;
@@ -32,25 +33,25 @@ fn expect_refusal(result: Result<Response, CallError>) -> Result<(), StepError> 
 }
 
 /// Names an operation that no manifest declares. Must be denied by the layer `requested`.
-pub(crate) fn undeclared(_: &str) -> Result<(), StepError> {
+pub(crate) fn undeclared(_: &Task) -> Result<(), StepError> {
     let credential = credential()?;
     expect_refusal(call(&request("delete-things", &[], Some(&credential))))
 }
 
 /// Names an operation that the manifest declares for another step. Must be denied by the layer `requested`.
-pub(crate) fn foreign(_: &str) -> Result<(), StepError> {
+pub(crate) fn foreign(_: &Task) -> Result<(), StepError> {
     let credential = credential()?;
     expect_refusal(call(&request("get-secret", &[("id", "1")], Some(&credential))))
 }
 
 /// Names an operation of its own step that a tenant may leave out of the grant. Must be denied by the layer `granted` then.
-pub(crate) fn ungranted(_: &str) -> Result<(), StepError> {
-    foreign("")
+pub(crate) fn ungranted(task: &Task) -> Result<(), StepError> {
+    foreign(task)
 }
 
 /// Gives arguments outside their pattern: a path that climbs, a host, a header, one that isn't declared. Each must be
 /// denied by the layer `requested`.
-pub(crate) fn argument(_: &str) -> Result<(), StepError> {
+pub(crate) fn argument(_: &Task) -> Result<(), StepError> {
     const VALUES: &[(&str, &str)] = &[
         ("id", "../admin"),
         ("id", ".."),
@@ -76,7 +77,7 @@ pub(crate) fn argument(_: &str) -> Result<(), StepError> {
 }
 
 /// Makes 65 calls at once. Each must be refused with `limit`, and the step must not count as finished.
-pub(crate) fn many_65(_: &str) -> Result<(), StepError> {
+pub(crate) fn many_65(_: &Task) -> Result<(), StepError> {
     let credential = credential()?;
     let calls: Vec<_> = (0..65).map(|_| request("list-things", &[], Some(&credential))).collect();
     let answers = call_many(&calls);
@@ -87,13 +88,13 @@ pub(crate) fn many_65(_: &str) -> Result<(), StepError> {
 }
 
 /// Gives arguments of 200 kB. Must be refused with `limit`.
-pub(crate) fn giant(_: &str) -> Result<(), StepError> {
+pub(crate) fn giant(_: &Task) -> Result<(), StepError> {
     let long = "x".repeat(200_000);
     expect_refusal(call(&request("list-things", &[("filter", &long)], None)))
 }
 
 /// Calls without end. Must be stopped by the run's budget of calls.
-pub(crate) fn flood(_: &str) -> Result<(), StepError> {
+pub(crate) fn flood(_: &Task) -> Result<(), StepError> {
     let credential = credential()?;
     loop {
         match call(&request("list-things", &[], Some(&credential))) {
@@ -105,7 +106,7 @@ pub(crate) fn flood(_: &str) -> Result<(), StepError> {
 }
 
 /// Makes page tokens up. Each must be `bad-token`.
-pub(crate) fn token_invented(_: &str) -> Result<(), StepError> {
+pub(crate) fn token_invented(_: &Task) -> Result<(), StepError> {
     for token in [0, 1, 2, 3, 64, 0xdead_beef, u64::MAX] {
         match call(&Invocation::Next(token)) {
             Err(CallError::BadToken) => {}
@@ -116,8 +117,8 @@ pub(crate) fn token_invented(_: &str) -> Result<(), StepError> {
 }
 
 /// Uses the page token of another task: the one that the partition names, and every small number. Must be `bad-token`.
-pub(crate) fn token_foreign(partition: &str) -> Result<(), StepError> {
-    for token in partition.parse::<u64>().into_iter().chain(0..256) {
+pub(crate) fn token_foreign(task: &Task) -> Result<(), StepError> {
+    for token in task.partition.parse::<u64>().into_iter().chain(0..256) {
         match call(&Invocation::Next(token)) {
             Err(CallError::BadToken) => {}
             answer => return Err(other(format!("token {token}: {answer:?}"))),
@@ -127,7 +128,7 @@ pub(crate) fn token_foreign(partition: &str) -> Result<(), StepError> {
 }
 
 /// Uses a page token of its own a second time. Must be `bad-token`.
-pub(crate) fn token_twice(_: &str) -> Result<(), StepError> {
+pub(crate) fn token_twice(_: &Task) -> Result<(), StepError> {
     let credential = credential()?;
     let first = call(&request("list-things", &[], Some(&credential))).map_err(|e| other(format!("{e:?}")))?;
     let Some(token) = first.next else { return Err(other("the list has one page; the attack needs two")) };
@@ -136,12 +137,12 @@ pub(crate) fn token_twice(_: &str) -> Result<(), StepError> {
 }
 
 /// Opens a slot that the manifest doesn't declare. Must be `unknown-slot`.
-pub(crate) fn slot_unknown(_: &str) -> Result<(), StepError> {
+pub(crate) fn slot_unknown(_: &Task) -> Result<(), StepError> {
     slot("root")
 }
 
 /// Opens a slot with a name of 1 MB. Must be `unknown-slot`.
-pub(crate) fn slot_giant(_: &str) -> Result<(), StepError> {
+pub(crate) fn slot_giant(_: &Task) -> Result<(), StepError> {
     slot(&"a".repeat(1_000_000))
 }
 
@@ -153,13 +154,13 @@ fn slot(name: &str) -> Result<(), StepError> {
 }
 
 /// Calls an operation that needs a credential without one. Must be denied or be a fault; it may not go out unsigned.
-pub(crate) fn credential_missing(_: &str) -> Result<(), StepError> {
+pub(crate) fn credential_missing(_: &Task) -> Result<(), StepError> {
     expect_refusal(call(&request("list-things", &[], None)))
 }
 
 /// Reads entities that the step doesn't declare to read. Must be `undeclared`.
-pub(crate) fn read_undeclared(_: &str) -> Result<(), StepError> {
-    for entity_type in ["hostile_user", "github_user", "", "hostile_thing' OR '1'='1"] {
+pub(crate) fn read_undeclared(_: &Task) -> Result<(), StepError> {
+    for entity_type in ["hostile_honest", "github_user", "", "hostile_honest' OR '1'='1"] {
         match graph::entities(entity_type, 0) {
             Err(graph::ReadError::Undeclared) => {}
             answer => return Err(other(format!("{entity_type:?}: {answer:?}"))),

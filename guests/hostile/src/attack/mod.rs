@@ -5,9 +5,9 @@ mod graph;
 mod lies;
 mod resources;
 
-use crate::Attack;
 use crate::bindings::exports::porthole::integration::steps::StepError;
 use crate::bindings::porthole::integration::graph as host;
+use crate::{Attack, Task};
 
 /// Step by step, as in the manifest.
 pub(crate) const ATTACKS: &[(&str, Attack)] = &[
@@ -70,7 +70,7 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
 ];
 
 /// The attack is in `partitions`.
-fn nothing(_: &str) -> Result<(), StepError> {
+fn nothing(_: &Task) -> Result<(), StepError> {
     Ok(())
 }
 
@@ -88,11 +88,6 @@ pub(crate) fn partitions(step: &str) -> Result<Vec<String>, StepError> {
 /// A step error with a text.
 fn other(text: impl Into<String>) -> StepError {
     StepError::Other(text.into())
-}
-
-/// A good entity, as a line.
-fn thing(key: &str) -> String {
-    format!(r#"{{"e":"hostile_thing","k":"{key}","c":["Record"],"n":"{key}","p":{{}}}}"#) + "\n"
 }
 
 /// Emits bytes and says what the host said.
