@@ -17,10 +17,14 @@ BEGIN
             NULL;
         END;
         -- Membership, so that this migration may act as the owner and a single-user set-up may act as the application.
+        -- USAGE and not MEMBER: from version 16 on, who makes a role is its member without being allowed to be it.
         attempts := 0;
-        WHILE NOT pg_has_role(current_user, role_name, 'MEMBER') LOOP
+        LOOP
             BEGIN
-                EXECUTE format('GRANT %I TO %I', role_name, current_user);
+                IF NOT pg_has_role(current_user, role_name, 'USAGE') THEN
+                    EXECUTE format('GRANT %I TO %I', role_name, current_user);
+                END IF;
+                EXIT;
             EXCEPTION WHEN unique_violation OR internal_error THEN
                 attempts := attempts + 1;
                 IF attempts > 20 THEN
@@ -48,9 +52,26 @@ GRANT USAGE, CREATE ON SCHEMA staging TO porthole_app;
 SET LOCAL ROLE porthole_owner;
 SET LOCAL search_path = porthole;
 
--- Makes a table a tenant's: forced row security, the one policy, and what the two roles may do. Every migration that
--- makes a tenant table calls it; a test lists the tables that didn't.
-CREATE PROCEDURE make_tenant_table(table_name text, reader boolean)
+-- People who read a tenant's graph with SQL: psql, BI tools, joins. A login belongs to one tenant, by its session user,
+-- which it can't change; the setting that the application uses is anyone's to set and counts for nothing here. To add one:
+--     CREATE ROLE acme_bi LOGIN PASSWORD '...';
+--     GRANT porthole_reader TO acme_bi;
+--     INSERT INTO porthole.readers SELECT 'acme_bi', tenant_id FROM porthole.tenants WHERE name = 'acme';
+CREATE TABLE readers (
+    login name PRIMARY KEY,
+    tenant_id uuid NOT NULL
+);
+
+CREATE FUNCTION reader_tenant() RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT tenant_id FROM porthole.readers WHERE login = session_user $$;
+REVOKE EXECUTE ON FUNCTION reader_tenant() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION reader_tenant() TO porthole_reader;
+
+-- Makes a table a tenant's: forced row security, its policies, and what the roles may do. Every migration that makes a
+-- tenant table calls it; a test lists the tables that didn't.
+CREATE PROCEDURE make_tenant_table(table_name text, for_readers boolean)
     LANGUAGE plpgsql
     SET search_path = porthole, pg_catalog
     AS $$
@@ -60,11 +81,14 @@ BEGIN
     -- The setting is gone, or empty, outside of a tenant's transaction: null is nobody's id. As a subquery it is read
     -- once for a statement and not once for a row.
     EXECUTE format(
-        'CREATE POLICY tenant ON %I USING '
+        'CREATE POLICY tenant ON %I TO porthole_app, porthole_owner USING '
         '(tenant_id = (SELECT nullif(current_setting(''porthole.tenant'', true), '''')::uuid))',
         table_name);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO porthole_app', table_name);
-    IF reader THEN
+    IF for_readers THEN
+        EXECUTE format(
+            'CREATE POLICY reader ON %I FOR SELECT TO porthole_reader USING (tenant_id = (SELECT reader_tenant()))',
+            table_name);
         EXECUTE format('GRANT SELECT ON %I TO porthole_reader', table_name);
     END IF;
 END

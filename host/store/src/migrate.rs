@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError, What};
 use crate::pool::{Store, StoreOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 /// The migrations of this program.
 fn migrator() -> Migrator {
@@ -62,9 +62,9 @@ async fn grant_login(connection: &mut PgConnection, login: &str) -> Result<()> {
 }
 
 /// Refuses a schema that is older or newer than this program.
-pub(crate) async fn check_version(pool: &PgPool) -> Result<()> {
+pub(crate) async fn check_version(connection: &mut PgConnection) -> Result<()> {
     let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM applied_migrations WHERE success")
-        .fetch_one(pool)
+        .fetch_one(connection)
         .await;
     let needed = newest_version();
     let found = match row {

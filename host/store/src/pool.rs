@@ -6,7 +6,7 @@ use crate::tx::{PlatformTx, TenantTx};
 use futures_util::FutureExt;
 use porthole_model::id::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{Executor, PgPool, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, Row};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -79,17 +79,18 @@ impl Store {
     /// When the server can't be reached, the login isn't a member of `porthole_app`, or `porthole migrate` has to run
     /// first.
     pub async fn connect(options: &StoreOptions) -> Result<Self> {
+        // First one connection on its own: the pool would try again for half a minute and then say that it timed out.
+        let mut connection = options.connect.connect().await.map_err(StoreError::Connect)?;
+        become_application(&mut connection).await.map_err(explain_role)?;
+        check_role(&mut connection).await?;
+        migrate::check_version(&mut connection).await?;
+        connection.close().await.what("close the connection")?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| become_application(connection).boxed())
-            .connect_with(options.connect.clone())
-            .await
-            .map_err(explain_connect)?;
-        let store = Self { pool };
-        store.check_role().await?;
-        migrate::check_version(&store.pool).await?;
-        Ok(store)
+            .connect_lazy_with(options.connect.clone());
+        Ok(Self { pool })
     }
 
     /// Opens the door to what belongs to no tenant.
@@ -112,27 +113,29 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
 
-    /// Row security binds neither superusers nor owners nor BYPASSRLS: a session that is one of them may not be used.
-    async fn check_role(&self) -> Result<()> {
-        let row = sqlx::query(
-            "SELECT current_user::text AS name, r.rolsuper, r.rolbypassrls, \
-                    pg_has_role(current_user, 'porthole_owner', 'MEMBER') AS owner \
-             FROM pg_roles r WHERE r.rolname = current_user",
-        )
-        .fetch_one(&self.pool)
-        .await
-        .what("check the role of the session")?;
-        let (name, superuser, bypass, owner): (String, bool, bool, bool) =
-            (row.get("name"), row.get("rolsuper"), row.get("rolbypassrls"), row.get("owner"));
-        if name != "porthole_app" || superuser || bypass || owner {
-            return Err(StoreError::Role(format!(
-                "it acts as `{name}` (superuser {superuser}, bypassrls {bypass}, owner of the tables {owner}), and \
-                 must act as `porthole_app` without any of these"
-            )));
-        }
-        Ok(())
+/// Row security binds neither superusers nor owners nor BYPASSRLS: a session that is one of them may not be used.
+async fn check_role(connection: &mut PgConnection) -> Result<()> {
+    let row = sqlx::query(
+        "SELECT current_user::text AS name, r.rolsuper, r.rolbypassrls, \
+                pg_has_role(current_user, 'porthole_owner', 'MEMBER') AS owner \
+         FROM pg_roles r WHERE r.rolname = current_user",
+    )
+    .fetch_one(connection)
+    .await
+    .what("check the role of the session")?;
+    accept_role(row.get("name"), row.get("rolsuper"), row.get("rolbypassrls"), row.get("owner"))
+}
+
+fn accept_role(name: &str, superuser: bool, bypass: bool, owner: bool) -> Result<()> {
+    if name == "porthole_app" && !superuser && !bypass && !owner {
+        return Ok(());
     }
+    Err(StoreError::Role(format!(
+        "it acts as `{name}` (superuser {superuser}, bypassrls {bypass}, owner of the tables {owner}), and must act as \
+         `porthole_app` without any of these"
+    )))
 }
 
 /// What every connection starts with.
@@ -148,7 +151,7 @@ async fn become_application(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// The two commonest first mistakes get an answer that helps.
-fn explain_connect(error: sqlx::Error) -> StoreError {
+fn explain_role(error: sqlx::Error) -> StoreError {
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         // undefined_object, invalid_parameter_value: SET ROLE to a role that isn't there.
         Some("42704" | "22023") => StoreError::Schema { found: 0, needed: migrate::newest_version() },
@@ -156,6 +159,30 @@ fn explain_connect(error: sqlx::Error) -> StoreError {
             "its login is no member of `porthole_app`: an administrator runs `GRANT porthole_app TO <login>`"
                 .to_owned(),
         ),
-        _ => StoreError::Connect(error),
+        _ => StoreError::Query { what: "act as `porthole_app`", source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_row_security_does_not_bind_is_refused() {
+        assert!(accept_role("porthole_app", false, false, false).is_ok());
+        for (name, superuser, bypass, owner) in [
+            ("postgres", false, false, false),
+            ("porthole_app", true, false, false),
+            ("porthole_app", false, true, false),
+            ("porthole_app", false, false, true),
+        ] {
+            assert!(accept_role(name, superuser, bypass, owner).is_err());
+        }
+    }
+
+    #[test]
+    fn options_print_without_the_password() {
+        let options = StoreOptions::from_url("postgres://ada:hunter2@db.example/porthole").map(|o| format!("{o:?}"));
+        assert!(options.is_ok_and(|text| text.contains("db.example") && !text.contains("hunter2")));
     }
 }

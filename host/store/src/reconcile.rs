@@ -154,12 +154,14 @@ async fn apply_locked(
     let mut counts = input.finish.counts.clone();
     let table = staging::table(claim.run, staging_fence);
     if input.staged.rows > 0 {
+        bound_plans(tx).await?;
         check_staged(tx, &table, input.staged).await?;
         let work = Work { claim, table: &table, shard: tx.shard(), sweepable: &sweepable };
-        for (name, staged) in work.diff(tx).await? {
+        let diff = work.diff(tx).await?;
+        work.write(tx, &diff).await?;
+        for (name, staged) in diff.by_type {
             counts.entry(name).or_default().add(staged);
         }
-        work.write(tx).await?;
     }
     record_slices(tx, claim, input).await?;
     let dangling = count_dangling(tx, claim.instance).await?;
@@ -211,8 +213,9 @@ pub async fn diff(tx: &mut TenantTx, claim: &Claim, staged: Staged, sweepable: &
         return Ok(Counts::new());
     }
     let table = staging::table(claim.run, claim.fence);
+    bound_plans(tx).await?;
     check_staged(tx, &table, staged).await?;
-    Work { claim, table: &table, shard: tx.shard(), sweepable }.diff(tx).await
+    Ok(Work { claim, table: &table, shard: tx.shard(), sweepable }.diff(tx).await?.by_type)
 }
 
 /// How many objects of each type an instance has: what the brake's share is of.
@@ -296,6 +299,14 @@ struct Work<'a> {
     sweepable: &'a [i32],
 }
 
+/// What applying does.
+#[derive(Debug, Default)]
+struct Diff {
+    by_type: Counts,
+    /// Of entities alone: relationships are tied and untied only if some came or went.
+    entities: TypeCounts,
+}
+
 /// What differs between entities and relationships in the statements.
 struct Kind {
     code: char,
@@ -336,16 +347,20 @@ impl Work<'_> {
         Ok(self.bind(sql).execute(tx.conn()).await.what(what)?.rows_affected())
     }
 
-    /// What applying does, by type. The only place that counts.
-    async fn diff(&self, tx: &mut TenantTx) -> Result<Counts> {
-        let mut counts = Counts::new();
+    /// What applying does. The only place that counts.
+    async fn diff(&self, tx: &mut TenantTx) -> Result<Diff> {
+        let mut diff = Diff::default();
         for kind in [&ENTITIES, &RELATIONSHIPS] {
             let rows = self.bind(self.diff_sql(kind)).fetch_all(tx.conn()).await.what("compare with the graph")?;
             for row in &rows {
-                counts.entry(row.column("_type")?).or_default().add(read_counts(row)?);
+                let counts = read_counts(row)?;
+                diff.by_type.entry(row.column("_type")?).or_default().add(counts);
+                if kind.code == ENTITIES.code {
+                    diff.entities.add(counts);
+                }
             }
         }
-        Ok(counts)
+        Ok(diff)
     }
 
     fn diff_sql(&self, kind: &Kind) -> String {
@@ -365,16 +380,20 @@ impl Work<'_> {
         )
     }
 
-    async fn write(&self, tx: &mut TenantTx) -> Result<()> {
+    async fn write(&self, tx: &mut TenantTx, diff: &Diff) -> Result<()> {
         for kind in [&ENTITIES, &RELATIONSHIPS] {
             self.run(tx, "keep former versions", self.former_sql(kind)).await?;
             self.run(tx, "delete what is gone", self.delete_sql(kind)).await?;
         }
         self.run(tx, "write entities", self.entities_sql()).await?;
         self.run(tx, "write relationships", self.relationships_sql()).await?;
-        self.run(tx, "tie relationships", self.tie_sql()).await?;
-        for end in ["from_hash", "to_hash"] {
-            self.run(tx, "untie relationships", self.untie_sql(end)).await?;
+        if diff.entities.created > 0 {
+            self.run(tx, "tie relationships", self.tie_sql()).await?;
+        }
+        if diff.entities.deleted > 0 {
+            for end in ["from_hash", "to_hash"] {
+                self.run(tx, "untie relationships", self.untie_sql(end)).await?;
+            }
         }
         Ok(())
     }
@@ -425,19 +444,14 @@ impl Work<'_> {
     /// Whether a relationship dangles is looked up here, after the entities are written.
     fn relationships_sql(&self) -> String {
         let staged = self.table;
+        let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));
         format!(
             "WITH given AS (SELECT $5::int[]) \
              INSERT INTO relationships AS o (tenant_id, shard, instance_id, key_hash, content_hash, slice_id, _type, \
                  _key, verb, from_key, from_hash, to_key, to_hash, dangling, properties, run_id, created_at, updated_at) \
              SELECT $1, $2, $3, s.key_hash, s.content_hash, s.slice_id, s._type, s._key, s.verb, s.from_key, \
-                 s.from_hash, s.to_key, s.to_hash, f.key_hash IS NULL OR t.key_hash IS NULL, s.properties, $4, now(), \
-                 now() \
-             FROM {staged} s \
-             LEFT JOIN entities f ON f.tenant_id = $1 AND f.shard = $2 AND f.instance_id = $3 \
-                 AND f.key_hash = s.from_hash \
-             LEFT JOIN entities t ON t.tenant_id = $1 AND t.shard = $2 AND t.instance_id = $3 \
-                 AND t.key_hash = s.to_hash \
-             WHERE s.kind = 'R' AND s.op IN ('I', 'U') ORDER BY s.key_hash \
+                 s.from_hash, s.to_key, s.to_hash, {from} IS NULL OR {to} IS NULL, s.properties, $4, now(), now() \
+             FROM {staged} s WHERE s.kind = 'R' AND s.op IN ('I', 'U') ORDER BY s.key_hash \
              ON CONFLICT (tenant_id, shard, instance_id, key_hash) DO UPDATE SET \
                  content_hash = EXCLUDED.content_hash, slice_id = EXCLUDED.slice_id, _type = EXCLUDED._type, \
                  verb = EXCLUDED.verb, from_key = EXCLUDED.from_key, from_hash = EXCLUDED.from_hash, \
@@ -446,38 +460,43 @@ impl Work<'_> {
         )
     }
 
-    /// Relationships that were kept aside and whose missing end has come.
+    /// Relationships that were kept aside and whose missing end has come: all that dangle are looked at, through an index
+    /// that holds only those.
     fn tie_sql(&self) -> String {
-        let staged = self.table;
-        let came = format!("SELECT s.key_hash FROM {staged} s WHERE s.kind = 'E' AND s.op IN ('I', 'U')");
-        let there = |end| {
-            format!(
-                "EXISTS (SELECT 1 FROM entities e WHERE e.tenant_id = $1 AND e.shard = $2 AND e.instance_id = $3 \
-                 AND e.key_hash = o.{end})"
-            )
-        };
+        let (from, to) = (entity_at("o.from_hash"), entity_at("o.to_hash"));
         format!(
             "WITH given AS (SELECT $4::uuid, $5::int[]) \
              UPDATE relationships o SET dangling = false \
              WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.dangling \
-               AND (o.from_hash IN ({came}) OR o.to_hash IN ({came})) AND {} AND {}",
-            there("from_hash"),
-            there("to_hash")
+               AND {from} IS NOT NULL AND {to} IS NOT NULL"
         )
     }
 
     /// Relationships one of whose ends has gone.
     fn untie_sql(&self, end: &str) -> String {
-        let staged = self.table;
+        let (staged, there) = (self.table, entity_at(&format!("o.{end}")));
         format!(
             "WITH given AS (SELECT $4::uuid, $5::int[]) \
              UPDATE relationships o SET dangling = true FROM {staged} s \
              WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.{end} = s.key_hash \
-               AND NOT o.dangling AND s.kind = 'E' AND s.op = 'D' \
-               AND NOT EXISTS (SELECT 1 FROM entities e WHERE e.tenant_id = $1 AND e.shard = $2 \
-                   AND e.instance_id = $3 AND e.key_hash = o.{end})"
+               AND NOT o.dangling AND s.kind = 'E' AND s.op = 'D' AND {there} IS NULL"
         )
     }
+}
+
+/// The entity of a hash, as a subquery that the planner can't turn into a join: one look into the primary key each time.
+fn entity_at(hash: &str) -> String {
+    format!(
+        "(SELECT e.key_hash FROM entities e \
+          WHERE e.tenant_id = $1 AND e.shard = $2 AND e.instance_id = $3 AND e.key_hash = {hash})"
+    )
+}
+
+/// Keeps the planner from the one kind of plan that is a catastrophe here. It has no statistics of a graph that was just
+/// written, takes an instance for one row, and then likes to read it once and walk all of it for each staged row. With
+/// this off, what is left is bounded whatever it believes: a hash join, or an index on the inner side (both have one).
+async fn bound_plans(tx: &mut TenantTx) -> Result<()> {
+    tx.conn().execute("SET LOCAL enable_material = off").await.what("prepare a reconcile").map(drop)
 }
 
 /// Which run wrote a version and when. An object that only moved to another slice keeps both.

@@ -52,7 +52,7 @@ pub async fn ensure(tx: &mut TenantTx, instance: InstanceId, keys: &[SliceKey]) 
     let what = "number slices";
     let tenant = tx.tenant();
     // One at a time for each instance, so that no number is given twice.
-    sqlx::query("SELECT 1 FROM instances WHERE tenant_id = $1 AND instance_id = $2 FOR UPDATE")
+    sqlx::query("SELECT 1 FROM instances WHERE tenant_id = $1 AND instance_id = $2 FOR NO KEY UPDATE")
         .bind(tenant.0)
         .bind(instance.0)
         .fetch_optional(tx.conn())

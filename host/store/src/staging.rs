@@ -8,7 +8,7 @@
 //! as many rows applies nothing.
 
 use crate::copy::Encoder;
-use crate::error::{Result, StoreError, What};
+use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::pool::Store;
 use crate::row::Columns;
 use crate::tx::sealed::Conn;
@@ -17,7 +17,7 @@ use porthole_model::object::{KeyHash, Row, RowKind};
 use porthole_model::run::Claim;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolCopyExt;
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 /// A batch is sent when it has this many bytes: large enough that the round trip doesn't matter, small enough that a
 /// hundred runs don't.
@@ -193,7 +193,7 @@ impl StagingWriter {
     }
 
     /// Sends the last batch and makes the table ready: each object once (the first that came; an object that is there
-    /// isn't gone), statistics for the planner.
+    /// isn't gone), an index, statistics for the planner.
     ///
     /// # Errors
     /// As [`StagingWriter::created`].
@@ -203,20 +203,34 @@ impl StagingWriter {
             return Ok(Staged::default());
         }
         let table = table(self.claim.run, self.claim.fence);
-        let duplicates = sqlx::query(AssertSqlSafe(format!(
-            "DELETE FROM {table} s USING ( \
-                 SELECT ctid, row_number() OVER (PARTITION BY kind, key_hash ORDER BY op = 'D', seq) AS n FROM {table} \
-             ) d WHERE s.ctid = d.ctid AND d.n > 1"
-        )))
-        .persistent(false)
-        .execute(&self.store.pool)
-        .await
-        .what("drop duplicates")?
-        .rows_affected();
+        let duplicates = match make_unique(&self.store.pool, &table).await {
+            Ok(()) => 0,
+            Err(e) if is_unique_violation(&e) => {
+                let dropped = drop_duplicates(&self.store.pool, &table).await?;
+                make_unique(&self.store.pool, &table).await.what("index a staging table")?;
+                dropped
+            }
+            Err(source) => return Err(StoreError::Query { what: "index a staging table", source }),
+        };
         self.store.pool.execute(AssertSqlSafe(format!("ANALYZE {table}"))).await.what("analyse a staging table")?;
         let written = u64::try_from(self.seq).unwrap_or(0);
         Ok(Staged { rows: written.saturating_sub(duplicates), duplicates })
     }
+}
+
+/// The index that says that each object is there once. The reconcile needs it for its speed too: in whatever order the
+/// planner joins, there is an index on the inner side.
+async fn make_unique(pool: &PgPool, table: &str) -> sqlx::Result<()> {
+    pool.execute(AssertSqlSafe(format!("CREATE UNIQUE INDEX ON {table} (key_hash, kind)"))).await.map(drop)
+}
+
+async fn drop_duplicates(pool: &PgPool, table: &str) -> Result<u64> {
+    let sql = format!(
+        "DELETE FROM {table} s USING ( \
+             SELECT ctid, row_number() OVER (PARTITION BY kind, key_hash ORDER BY op = 'D', seq) AS n FROM {table} \
+         ) d WHERE s.ctid = d.ctid AND d.n > 1"
+    );
+    Ok(pool.execute(AssertSqlSafe(sql)).await.what("drop duplicates")?.rows_affected())
 }
 
 /// The staging table of a claim. Made from numbers alone.

@@ -60,10 +60,10 @@ impl Server {
         let what = "make the template database";
         let mut connection = self.connect().await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut connection).await.what(what)?;
-        for name in names(&mut connection).await? {
+        for (name, old) in databases(&mut connection).await? {
             if name.starts_with("porthole_test_") && !owner_lives(&name) {
                 drop_database(&mut connection, &name).await?;
-            } else if name.starts_with("porthole_template_") && name != self.template {
+            } else if name.starts_with("porthole_template_") && name != self.template && old {
                 let sql = format!("ALTER DATABASE {name} WITH IS_TEMPLATE false");
                 connection.execute(AssertSqlSafe(sql)).await.what(what)?;
                 drop_database(&mut connection, &name).await?;
@@ -97,11 +97,18 @@ fn data_dir() -> PathBuf {
     )
 }
 
-async fn names(connection: &mut PgConnection) -> Result<Vec<String>> {
-    sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE 'porthole\\_te%'")
-        .fetch_all(connection)
-        .await
-        .what("list the databases")
+/// The databases that tests made, and whether each is older than a day: a template of other migrations may be in use by
+/// another checkout.
+async fn databases(connection: &mut PgConnection) -> Result<Vec<(String, bool)>> {
+    sqlx::query_as(
+        "SELECT datname::text, \
+             coalesce((pg_stat_file('base/' || oid || '/PG_VERSION', true)).modification < now() - interval '1 day', \
+                 false) \
+         FROM pg_database WHERE datname LIKE 'porthole\\_te%'",
+    )
+    .fetch_all(connection)
+    .await
+    .what("list the databases")
 }
 
 async fn drop_database(connection: &mut PgConnection, name: &str) -> Result<()> {

@@ -22,6 +22,7 @@ use cluster::{Cluster, Running};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The superuser of a private server: migrates, and nothing else.
 pub(crate) const ADMIN: &str = "porthole_admin";
@@ -29,6 +30,10 @@ pub(crate) const ADMIN: &str = "porthole_admin";
 pub(crate) const LOGIN: &str = "porthole";
 /// The database.
 const DATABASE: &str = "porthole";
+
+/// How often a server that went while we joined it is started anew.
+const START_ATTEMPTS: usize = 3;
+const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// How to run a private server.
 #[derive(Debug, Clone)]
@@ -60,6 +65,17 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::start`].
     pub async fn start_with(options: EmbeddedOptions) -> Result<Self> {
+        for _ in 1..START_ATTEMPTS {
+            match Self::start_once(options.clone()).await {
+                // It was there and went: its last user was killed at the moment at which we came.
+                Err(StoreError::Connect(_)) => tokio::time::sleep(START_PAUSE).await,
+                other => return other,
+            }
+        }
+        Self::start_once(options).await
+    }
+
+    async fn start_once(options: EmbeddedOptions) -> Result<Self> {
         let (cluster, running, guard) = blocking(move || {
             let cluster = Cluster::open(&options)?;
             let guard = cluster.lock_start()?;

@@ -1,14 +1,15 @@
 //! Row security holds on its own, behind the predicates of the statements.
 
 use crate::world::{World, ctx, found, name, thing};
-use porthole_store::{Store, StoreError, instances, runs, tenants};
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+use porthole_store::{Store, StoreError, StoreOptions, instances, runs, tenants};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// Tables of the schema that hold no tenant's data and so have no row security, with the reason.
 const WITHOUT_ROW_SECURITY: &[(&str, &str)] = &[
     ("applied_migrations", "which migrations were applied"),
     ("compiled", "a cache of compiled modules"),
     ("modules", "what publishers published"),
+    ("readers", "which login reads which tenant; nobody but the owner may"),
     ("run_queue", "ids of runs that aren't over; a worker has to find them before it has a tenant"),
     ("tenants", "which tenants there are and where they live"),
 ];
@@ -44,15 +45,25 @@ async fn every_tenant_table_has_its_policy_and_its_tenant_first_in_every_key() {
     let tenant_tables = tables(&mut admin, "c.relrowsecurity AND NOT c.relispartition").await;
     assert_eq!(tenant_tables.len(), 13, "{tenant_tables:?}");
     for table in tenant_tables {
-        let policies: Vec<(String, String)> =
-            sqlx::query_as("SELECT cmd::text, qual FROM pg_policies WHERE schemaname = 'porthole' AND tablename = $1")
-                .bind(&table)
-                .fetch_all(&mut admin)
-                .await
-                .unwrap();
-        assert_eq!(policies.len(), 1, "{table}");
-        assert_eq!(policies[0].0, "ALL", "{table}");
-        assert!(policies[0].1.contains("porthole.tenant"), "{table}");
+        let policies: Vec<(String, String, Vec<String>, String)> = sqlx::query_as(
+            "SELECT policyname::text, cmd::text, ARRAY(SELECT unnest(roles)::text ORDER BY 1), qual FROM pg_policies \
+             WHERE schemaname = 'porthole' AND tablename = $1 ORDER BY 1 DESC",
+        )
+        .bind(&table)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        let (name, command, roles, condition) = &policies[0];
+        assert_eq!((name.as_str(), command.as_str()), ("tenant", "ALL"), "{table}");
+        assert_eq!(roles, &["porthole_app", "porthole_owner"], "{table}");
+        assert!(condition.contains("porthole.tenant"), "{table}");
+        let secret = ["credentials", "tenant_keys"].contains(&table.as_str());
+        assert_eq!(policies.len(), if secret { 1 } else { 2 }, "{table}");
+        if let Some((name, command, roles, condition)) = policies.get(1) {
+            assert_eq!((name.as_str(), command.as_str()), ("reader", "SELECT"), "{table}");
+            assert_eq!(roles, &["porthole_reader"], "{table}");
+            assert!(condition.contains("reader_tenant") && !condition.contains("porthole.tenant"), "{table}");
+        }
         let first_columns: Vec<String> = sqlx::query_scalar(
             "SELECT a.attname::text FROM pg_index x \
              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] \
@@ -113,20 +124,41 @@ async fn the_wrong_tenant_and_no_tenant_see_nothing_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn the_reader_sees_its_tenant_and_no_key_and_no_secret() {
+async fn a_reader_sees_its_own_tenant_whatever_it_sets_and_no_key_and_no_secret() {
     let world = World::new().await;
     world.collect(&[found("things", vec![thing("a", 1)])]).await;
-    let mut reader = world.db.admin().await.unwrap();
-    reader.execute("SET ROLE porthole_reader").await.unwrap();
-    let count = "SELECT count(*) FROM entities";
-    assert_eq!(reader.fetch_one(count).await.unwrap().get::<i64, _>(0), 0);
-    let set = format!("SET porthole.tenant = '{}'", world.tenant.id);
-    reader.execute(AssertSqlSafe(set)).await.unwrap();
-    assert_eq!(reader.fetch_one(count).await.unwrap().get::<i64, _>(0), 1);
-    for denied in
-        ["SELECT * FROM credentials", "SELECT * FROM tenant_keys", "SELECT * FROM tenants", "DELETE FROM runs"]
-    {
-        assert!(reader.execute(denied).await.unwrap_err().to_string().contains("permission denied"), "{denied}");
+    let mut tx = world.store().begin().await.unwrap();
+    let stranger = tenants::create(&ctx(), &mut tx, &name("stranger")).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut admin = world.db.admin().await.unwrap();
+    for (tenant, rows) in [(&world.tenant, 1), (&stranger, 0)] {
+        let login = format!("porthole_test_reader_{}_{rows}", std::process::id());
+        admin.execute(AssertSqlSafe(format!("CREATE ROLE {login}; GRANT porthole_reader TO {login}"))).await.unwrap();
+        sqlx::query("INSERT INTO readers VALUES ($1::name, $2)")
+            .bind(&login)
+            .bind(tenant.id.0)
+            .execute(&mut admin)
+            .await
+            .unwrap();
+        let mut reader = world.db.admin().await.unwrap();
+        reader.execute(AssertSqlSafe(format!("SET SESSION AUTHORIZATION {login}"))).await.unwrap();
+        let set = format!("SET porthole.tenant = '{}'", world.tenant.id);
+        reader.execute(AssertSqlSafe(set)).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM entities").fetch_one(&mut reader).await.unwrap();
+        assert_eq!(seen, rows);
+        for denied in [
+            "SELECT * FROM credentials",
+            "SELECT * FROM tenant_keys",
+            "SELECT * FROM tenants",
+            "SELECT * FROM readers",
+            "SET ROLE porthole_app",
+            "DELETE FROM runs",
+        ] {
+            let error = reader.execute(denied).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{denied}: {error}");
+        }
+        reader.close().await.unwrap();
+        admin.execute(AssertSqlSafe(format!("DROP ROLE {login}"))).await.unwrap();
     }
 }
 
@@ -157,6 +189,35 @@ async fn a_session_that_can_do_more_than_the_application_is_refused() {
     let refused = Store::connect(&world.db.options().username(&login)).await;
     admin.execute(AssertSqlSafe(format!("DROP ROLE {login}"))).await.unwrap();
     assert!(matches!(refused, Err(StoreError::Role(m)) if m.contains("GRANT porthole_app")));
+}
+
+#[tokio::test]
+async fn an_administrator_who_is_no_superuser_can_migrate_and_both_kinds_of_url_work() {
+    let world = World::new().await;
+    let mut admin = world.db.admin().await.unwrap();
+    let (login, database) =
+        (format!("porthole_test_admin_{}", std::process::id()), format!("porthole_test_{}_own", std::process::id()));
+    for sql in [
+        format!("CREATE ROLE {login} LOGIN CREATEROLE"),
+        // From version 16 on, who may make roles may give away only those that were given to them.
+        format!("GRANT porthole_owner, porthole_app, porthole_reader TO {login} WITH ADMIN OPTION"),
+        format!("CREATE DATABASE {database} OWNER {login}"),
+    ] {
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+    let options = StoreOptions::from_url(&world.db.admin_url()).unwrap().username(&login).database(&database);
+    Store::migrate(&options, None).await.unwrap();
+    Store::migrate(&options, Some(&login)).await.unwrap();
+    // Its own login is the owner's too, but acts as the application.
+    Store::connect(&options).await.unwrap().close().await;
+    Store::connect(&StoreOptions::from_url(&world.db.url()).unwrap()).await.unwrap().close().await;
+    for sql in [
+        format!("DROP DATABASE {database} WITH (FORCE)"),
+        format!("DROP OWNED BY {login}"),
+        format!("DROP ROLE {login}"),
+    ] {
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
 }
 
 #[tokio::test]
