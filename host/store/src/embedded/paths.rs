@@ -23,9 +23,9 @@ pub(super) struct Binaries {
 /// Finds server programs: of a given version for a data folder that has one, else the newest.
 pub(super) fn find_binaries(version: Option<u32>) -> Result<Binaries> {
     let dirs = candidate_dirs();
-    let found = dirs.iter().filter_map(|dir| probe(dir));
+    let mut found = dirs.iter().filter_map(|dir| probe(dir));
     let fit = match version {
-        Some(version) => found.filter(|b| b.major == version).next(),
+        Some(version) => found.find(|b| b.major == version),
         None => found.filter(|b| b.major >= OLDEST_MAJOR).max_by_key(|b| b.major),
     };
     fit.ok_or_else(|| StoreError::NoServer {
