@@ -43,7 +43,8 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Closes the connections and leaves the private server; the last one out stops it.
+    /// Closes the connections and leaves the private server; the last one out stops it. Waits for every transaction that
+    /// is still open, so a command ends its own first.
     pub(crate) async fn close(self) {
         self.store.close().await;
         if let Some(server) = self.server

@@ -170,6 +170,7 @@ async fn list(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let mut tx = db.store.tenant(tenant.id).await?;
     let instance = instances::by_name(&mut tx, &name).await?;
     let all = credentials::list(&mut tx, instance.id).await?;
+    tx.rollback().await?;
     if json {
         output::json(&all)?;
     } else {

@@ -34,7 +34,11 @@ impl Egress {
         let overrides = StaticResolver::parse(&check.resolve)?;
         let checker = Checker::new(&cx.settings.file.egress, overrides, Arc::new(SystemResolver));
         let print = |line: porthole_egress::CheckLine| -> Result<()> {
-            if check.json { output::json_line(&line) } else { Ok(output::line(line.to_string())) }
+            if check.json {
+                return output::json_line(&line);
+            }
+            output::line(line.to_string());
+            Ok(())
         };
         if check.urls.is_empty() {
             for line in std::io::stdin().lock().lines() {

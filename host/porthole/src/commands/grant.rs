@@ -66,6 +66,7 @@ async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let instance = instances::by_name(&mut tx, &name).await?;
     let module = modules::get(&mut tx, instance.module).await?;
     let granted = grants::current(&mut tx, instance.id).await?.context("nothing is granted")?;
+    tx.rollback().await?;
     if json {
         output::json(&granted)?;
     } else {

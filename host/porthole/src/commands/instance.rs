@@ -162,6 +162,7 @@ async fn list(cx: &Cx, json: bool) -> Result<()> {
         }
         output::table(&["instance", "module", "state", "created"], rows);
     }
+    tx.rollback().await?;
     db.close().await;
     Ok(())
 }
@@ -173,6 +174,7 @@ async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let instance = instances::by_name(&mut tx, &name).await?;
     let module = modules::get(&mut tx, instance.module).await?;
     let credentials = porthole_store::credentials::list(&mut tx, instance.id).await?;
+    tx.rollback().await?;
     if json {
         output::json(&serde_json::json!({ "instance": instance, "module": module, "credentials": credentials }))?;
     } else {

@@ -106,6 +106,7 @@ async fn add(cx: &Cx, file: &Path) -> Result<ExitCode> {
     match known {
         Ok(known) if known.digest == admitted.digest => {
             output::line(format!("{} {} is there already", known.name, known.version));
+            tx.rollback().await?;
             db.close().await;
             return Ok(ExitCode::SUCCESS);
         }
@@ -130,6 +131,7 @@ async fn list(cx: &Cx, json: bool) -> Result<ExitCode> {
     let db = cx.database().await?;
     let mut tx = db.store.begin().await?;
     let modules = modules::list(&mut tx).await?;
+    tx.rollback().await?;
     if json {
         output::json(&modules)?;
     } else {

@@ -37,6 +37,7 @@ impl Tenant {
             }
             Self::List { json } => {
                 let tenants = tenants::list(&mut tx).await?;
+                tx.rollback().await?;
                 if json {
                     output::json(&tenants)?;
                 } else {
