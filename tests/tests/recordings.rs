@@ -14,7 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use porthole_model::manifest::Manifest;
-use porthole_model::operation::{Arguments, CompiledOperation};
+use porthole_model::operation::{CompiledOperation, Config};
 use porthole_model::page::{NextPage, PageFault, next_page};
 use porthole_model::run::Outcome;
 use porthole_tests::octokit;
@@ -41,7 +41,13 @@ fn made_up_of(path: &str, body: &Value) -> Exchange {
 
 /// Serves exchanges whatever page size and affiliation the recorder asked for.
 async fn serve(exchanges: Vec<Exchange>) -> Replay {
-    Replay::of(exchanges).ignore_query("per_page").ignore_query("affiliation").ignore_query("type").start().await.unwrap()
+    Replay::of(exchanges)
+        .ignore_query("per_page")
+        .ignore_query("affiliation")
+        .ignore_query("type")
+        .start()
+        .await
+        .unwrap()
 }
 
 /// A world in which the provider is a replay. What isn't recorded is a 501, and asking again changes nothing.
@@ -188,7 +194,8 @@ async fn a_recorded_organisation_and_recorded_collaborators_are_read() {
     assert_eq!(people.as_array().unwrap().len(), 2);
     // Nobody recorded the account's other address nor a list of repositories: the same organisation, and a recorded
     // repository under the name that the collaborators were recorded for.
-    let mut listed = body(&octokit::scenario(&package, "get-repository").unwrap(), &format!("/repos/{login}/hello-world"));
+    let mut listed =
+        body(&octokit::scenario(&package, "get-repository").unwrap(), &format!("/repos/{login}/hello-world"));
     listed["name"] = json!(repo);
     listed["full_name"] = json!(format!("{login}/{repo}"));
     exchanges.push(made_up_of(&format!("/users/{login}"), &organization));
@@ -224,10 +231,11 @@ fn the_recorded_links_lead_to_the_last_page_and_nowhere_else() {
     // The scenario's page size.
     operation.query.get_mut("per_page").unwrap().rule = porthole_model::rule::Rule::Fixed("3".to_owned());
     let config = BTreeMap::from([("login", "octokit-fixture-org"), ("host", "api.github.com"), ("rest", "")]);
-    let config = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let values = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let config = Config { values, ..Config::default() };
     let compiled = CompiledOperation::new(&operation, &config).unwrap();
     let origin = [url::Url::parse(ORIGIN).unwrap().origin()];
-    let mut arguments = Arguments::default();
+    let mut arguments = Vec::new();
     for (number, page) in pages.iter().enumerate() {
         let link = page.headers.iter().find(|(name, _)| name == "link").map(|(_, value)| value.as_str());
         let next = next_page(&compiled, &origin, &arguments, link, &page.body);
