@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Random moments for each victim. Together they make the hundred.
 const MOMENTS: u32 = 50;
 /// How long a run may take to be finished or swept after a kill.
-const RECOVERY: Duration = Duration::from_secs(30);
+const RECOVERY: Duration = Duration::from_secs(60);
 
 struct Worker(Child);
 
@@ -30,7 +30,7 @@ impl Worker {
             world.path().join("kek").display()
         );
         std::fs::write(&config, text).unwrap();
-        let log = std::fs::File::create(world.path().join("worker.log")).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(world.path().join("worker.log")).unwrap();
         let child = Command::new(bin_dir().unwrap().join("porthole"))
             .arg("work")
             .env("DATABASE_URL", world.database.url())
@@ -69,6 +69,10 @@ impl Drop for Worker {
     }
 }
 
+fn log_of(world: &World) -> String {
+    std::fs::read_to_string(world.path().join("worker.log")).unwrap_or_default()
+}
+
 async fn wait_for_end(world: &World, run: RunId) -> porthole_store::runs::Run {
     let end = Instant::now() + RECOVERY;
     loop {
@@ -76,7 +80,9 @@ async fn wait_for_end(world: &World, run: RunId) -> porthole_store::runs::Run {
         if found.state == RunState::Finished {
             return found;
         }
-        assert!(Instant::now() < end, "run {run} is still {} {RECOVERY:?} after the kill", found.state);
+        if Instant::now() > end {
+            panic!("run {run} is still {} after {RECOVERY:?}; the log:\n{}", found.state, log_of(world));
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -111,7 +117,7 @@ async fn nothing_is_lost_doubled_or_half_applied_after_kill_9() {
         let run = world.queue(RunMode::Apply).await.unwrap();
         let claimed = Instant::now() + RECOVERY;
         while world.get(run).await.unwrap().state == RunState::Queued {
-            assert!(Instant::now() < claimed, "nobody claims the run");
+            assert!(Instant::now() < claimed, "moment {moment}: nobody claims the run; the log:\n{}", log_of(&world));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(took.mul_f64(random.random_range(0.0..1.1))).await;

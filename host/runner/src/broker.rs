@@ -182,7 +182,7 @@ impl Broker {
         let mut reader = std::pin::pin!(read_frames(sandbox, frames));
         loop {
             while tasks.len() < self.lanes {
-                let Some(ready) = schedule.next() else { break };
+                let Some(ready) = schedule.pop() else { break };
                 let running = self.start(&sender, next_id, ready, &collected.incomplete, &events).await?;
                 tasks.insert(next_id, running);
                 next_id += 1;

@@ -265,7 +265,7 @@ fn caller(
         rate: prepared.manifest.rate,
         credentials,
         scrub: ScrubRules::new(&prepared.manifest.scrub),
-        limits: parts.limits.calls.clone(),
+        limits: parts.limits.calls,
     });
     let policy = prepared.policy.take().ok_or(RunError::Lost)?;
     Ok(Caller {

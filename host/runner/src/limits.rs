@@ -16,13 +16,15 @@ pub struct RunLimits {
     pub wall: Duration,
 }
 
+/// The longest single wait. Budgets of providers are mostly by the hour; five minutes more for clocks that differ.
+const MAX_WAIT: Duration = Duration::from_secs(65 * 60);
+/// All waits of a run together: most of its time, because a large organisation under an hourly budget mostly waits.
+const WAIT_BUDGET: Duration = Duration::from_secs(5 * 3600);
+
 impl Default for RunLimits {
     fn default() -> Self {
-        Self {
-            sandbox: porthole_wire::Limits::default(),
-            calls: CallLimits::default(),
-            wall: Duration::from_secs(6 * 3600),
-        }
+        let calls = CallLimits { max_wait_one: MAX_WAIT, retry_budget: WAIT_BUDGET, ..CallLimits::default() };
+        Self { sandbox: porthole_wire::Limits::default(), calls, wall: Duration::from_secs(6 * 3600) }
     }
 }
 
@@ -42,6 +44,9 @@ impl RunLimits {
             ("run_response_bytes", crate::calls::MAX_RESPONSE_BYTES),
             ("run_objects", crate::index::MAX_INDEX_ROWS as u64),
             ("run_wall_s", self.wall.as_secs()),
+            ("run_wait_s", self.calls.retry_budget.as_secs()),
+            ("call_response_bytes", self.calls.max_body_bytes as u64),
+            ("call_attempts", u64::from(self.calls.max_attempts)),
         ];
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -56,7 +56,7 @@ impl Schedule {
     }
 
     /// The next task that may start, if any.
-    pub fn next(&mut self) -> Option<Ready> {
+    pub fn pop(&mut self) -> Option<Ready> {
         self.ready.pop_front()
     }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn drain(schedule: &mut Schedule) -> Vec<String> {
-        std::iter::from_fn(|| schedule.next()).map(|r| format!("{}/{}/{:?}", r.step, r.partition, r.kind)).collect()
+        std::iter::from_fn(|| schedule.pop()).map(|r| format!("{}/{}/{:?}", r.step, r.partition, r.kind)).collect()
     }
 
     #[test]

@@ -26,6 +26,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationToken) -> Result<(), StoreError> {
     let mut running = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP.min(parts.lease / 2));
+    let mut poll = tokio::time::interval(POLL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tracing::info!(worker = name, at_once, "waiting for runs");
     loop {
         tokio::select! {
@@ -39,7 +41,8 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
                 Err(e) => tracing::error!(error = %crate::prepare::chain(&e), "can't sweep"),
             },
             Some(_) = running.join_next(), if !running.is_empty() => {}
-            () = tokio::time::sleep(POLL), if running.len() < at_once => {
+            // An interval and no sleep: a sleep would start anew, and never end, whenever another branch is faster.
+            _ = poll.tick(), if running.len() < at_once => {
                 while running.len() < at_once {
                     match runs::claim(&parts.store, name, parts.lease).await {
                         Ok(Some(claimed)) => {
