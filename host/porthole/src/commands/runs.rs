@@ -115,7 +115,12 @@ async fn find(cx: &Cx, db: &Database, which: Which) -> Result<(Tenant, RunId)> {
             let newest = newest.with_context(|| format!("instance `{name}` has no run yet"))?;
             Ok((tenant, newest.id))
         }
-        Which::Run(run) => Ok((cx.the_tenant(db).await?, run)),
+        Which::Run(run) => {
+            let tenant = cx.the_tenant(db).await?;
+            // A run without calls and no such run are two things.
+            runs::get(&mut db.store.tenant(tenant.id).await?, run).await?;
+            Ok((tenant, run))
+        }
     }
 }
 
