@@ -1,6 +1,12 @@
 //! The program as people and scripts use it: arguments in, exit status and text out.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 use porthole_store::testing::TestDatabase;
 use porthole_tests::fake_github::FakeGithub;
