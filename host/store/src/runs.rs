@@ -6,25 +6,26 @@
 //! A claim is a lease and a fence. The lease says until when a worker has the run; the fence counts claims. A worker
 //! that lost its lease, for whatever reason, holds an old fence, and everything that is done under a claim checks it.
 
-use crate::error::{Result, StoreError, What, is_unique_violation};
-use crate::instances::{self, Instance};
-use crate::pool::Store;
+mod queue;
+
+pub(crate) use queue::lock_claim;
+pub use queue::{Claimed, Heartbeat, Swept, claim, claim_run, heartbeat, queued_tenant, sweep};
+
+use crate::error::{Result, StoreError, What};
+use crate::instances;
 use crate::row::{Columns, clean};
 use crate::staging;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
 use porthole_model::context::OpContext;
-use porthole_model::id::{InstanceId, ModuleDigest, Name, RunId, TenantId};
+use porthole_model::id::{InstanceId, ModuleDigest, Name, RunId};
 use porthole_model::run::{Claim, Counts, Fault, Outcome, RunMode, RunState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use std::time::Duration;
 
-/// How often a claim that another worker won is tried again at once.
-const CLAIM_ATTEMPTS: usize = 5;
 /// The most runs that one list shows.
 pub const MAX_LIST: u32 = 1000;
 
@@ -92,39 +93,6 @@ pub struct NewRun<'a> {
     pub mode: RunMode,
     /// Why, in words.
     pub reason: &'a str,
-}
-
-/// A run that this worker now has.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    /// The claim, for everything that follows.
-    pub claim: Claim,
-    /// The run.
-    pub run: Run,
-    /// Its instance.
-    pub instance: Instance,
-    /// It was held and a person confirmed it: what is left to do is [`crate::reconcile::apply_held`].
-    pub confirmed: bool,
-}
-
-/// What a worker is told when it says that it is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// Someone asked for the run's end.
-    pub cancel_requested: bool,
-}
-
-/// A run that lost its worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swept {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The instance.
-    pub instance: InstanceId,
-    /// The run, finished as timed-out.
-    pub run: RunId,
-    /// The worker that was lost.
-    pub worker: String,
 }
 
 /// How a run ended.
@@ -240,116 +208,6 @@ pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewRun<'_>) -> Resu
     get(tx, run).await
 }
 
-/// Claims the run that has waited longest, of whatever tenant. Runs of an instance that has an active run wait.
-///
-/// # Errors
-/// When the database fails.
-pub async fn claim(store: &Store, worker: &str, lease: Duration) -> Result<Option<Claimed>> {
-    claim_where(store, worker, lease, None).await
-}
-
-/// Claims one run, for a worker that serves a person who waits for it. None when it can't be claimed now: it is not
-/// queued, another worker has it, or its instance has another active run.
-///
-/// # Errors
-/// When the database fails.
-pub async fn claim_run(store: &Store, worker: &str, lease: Duration, run: RunId) -> Result<Option<Claimed>> {
-    claim_where(store, worker, lease, Some(run)).await
-}
-
-async fn claim_where(store: &Store, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Claimed>> {
-    for _ in 0..CLAIM_ATTEMPTS {
-        match try_claim(store, worker, lease, only).await {
-            // Two workers, two runs of one instance, both saw no active run: the index let one of them through.
-            Err(StoreError::Query { source, .. }) if is_unique_violation(&source) => {}
-            other => return other,
-        }
-    }
-    Ok(None)
-}
-
-async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Claimed>> {
-    let what = "claim a run";
-    let mut tx = store.begin().await?;
-    let row = sqlx::query(
-        "WITH next AS ( \
-             SELECT q.tenant_id, q.run_id FROM run_queue q \
-             WHERE q.lease_until IS NULL AND q.available_at <= now() AND ($1::uuid IS NULL OR q.run_id = $1) \
-               AND NOT EXISTS (SELECT 1 FROM run_queue o \
-                   WHERE o.tenant_id = q.tenant_id AND o.instance_id = q.instance_id AND o.run_id <> q.run_id \
-                     AND (o.lease_until IS NOT NULL OR o.held_fence IS NOT NULL)) \
-             ORDER BY q.available_at, q.run_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED) \
-         UPDATE run_queue q SET fence = q.fence + 1, worker = $2, lease_until = now() + make_interval(secs => $3) \
-         FROM next WHERE q.tenant_id = next.tenant_id AND q.run_id = next.run_id \
-         RETURNING q.tenant_id, q.run_id, q.instance_id, q.fence, q.held_fence IS NOT NULL AS confirmed",
-    )
-    .bind(only.map(|r| r.0))
-    .bind(clean(worker))
-    .bind(lease.as_secs_f64())
-    .fetch_optional(tx.conn())
-    .await
-    .what(what)?;
-    let Some(row) = row else { return Ok(None) };
-    let claim = Claim {
-        tenant: TenantId(row.column("tenant_id")?),
-        instance: InstanceId(row.column("instance_id")?),
-        run: RunId(row.column("run_id")?),
-        fence: row.column("fence")?,
-    };
-    let mut tx = tx.enter(claim.tenant).await?;
-    sqlx::query(
-        "UPDATE runs SET state = 'running', fence = $3, worker = $4, started_at = coalesce(started_at, now()) \
-         WHERE tenant_id = $1 AND run_id = $2 AND state = 'queued'",
-    )
-    .bind(claim.tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
-    .bind(clean(worker))
-    .execute(tx.conn())
-    .await
-    .what(what)?;
-    let run = get(&mut tx, claim.run).await?;
-    let instance = instances::get(&mut tx, claim.instance).await?;
-    tx.commit().await?;
-    Ok(Some(Claimed { claim, run, instance, confirmed: row.column("confirmed")? }))
-}
-
-/// Says that the worker is alive: the lease starts anew. Never waits for a lock: while the worker's own reconcile holds
-/// the row, nobody can sweep it either.
-///
-/// # Errors
-/// `StaleClaim` when the claim is no longer current. The worker has to stop.
-pub async fn heartbeat(store: &Store, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
-    let what = "extend a lease";
-    let extended: Option<bool> = sqlx::query_scalar(
-        "WITH mine AS (SELECT 1 FROM run_queue WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 \
-             AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED) \
-         UPDATE run_queue SET lease_until = now() + make_interval(secs => $4) \
-         WHERE tenant_id = $1 AND run_id = $2 AND EXISTS (SELECT 1 FROM mine) RETURNING cancel_requested",
-    )
-    .bind(claim.tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
-    .bind(lease.as_secs_f64())
-    .fetch_optional(&store.pool)
-    .await
-    .what(what)?;
-    if let Some(cancel_requested) = extended {
-        return Ok(Heartbeat { cancel_requested });
-    }
-    let locked: Option<bool> = sqlx::query_scalar(
-        "SELECT cancel_requested FROM run_queue \
-         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL",
-    )
-    .bind(claim.tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
-    .fetch_optional(&store.pool)
-    .await
-    .what(what)?;
-    locked.map(|cancel_requested| Heartbeat { cancel_requested }).ok_or(StoreError::StaleClaim(claim.run))
-}
-
 /// Records what is known before the first step.
 ///
 /// # Errors
@@ -381,29 +239,6 @@ pub async fn record_start(tx: &mut TenantTx, claim: &Claim, start: &RunStart) ->
 pub async fn finish(tx: &mut TenantTx, claim: &Claim, finish: &RunFinish) -> Result<()> {
     lock_claim(tx, claim).await?;
     end(tx, claim.run, finish).await
-}
-
-/// Locks the queue row of a claim that is current. The sweeper passes by locked rows.
-pub(crate) async fn lock_claim(tx: &mut TenantTx, claim: &Claim) -> Result<LockedClaim> {
-    let tenant = tx.tenant();
-    let row = sqlx::query(
-        "SELECT held_fence FROM run_queue \
-         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL FOR UPDATE",
-    )
-    .bind(tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
-    .fetch_optional(tx.conn())
-    .await
-    .what("check a claim")?
-    .ok_or(StoreError::StaleClaim(claim.run))?;
-    Ok(LockedClaim { held_fence: row.column("held_fence")? })
-}
-
-/// What [`lock_claim`] saw.
-pub(crate) struct LockedClaim {
-    /// The claim under which a held run staged.
-    pub(crate) held_fence: Option<i64>,
 }
 
 /// Ends a run whose queue row the caller has locked: the run's row, what is open under it, its staging tables, its
@@ -463,46 +298,6 @@ pub(crate) async fn end(tx: &mut TenantTx, run: RunId, finish: &RunFinish) -> Re
         }
     }
     Ok(())
-}
-
-/// Ends every run whose lease ran out. Any process may do this at any time.
-///
-/// # Errors
-/// When the database fails. What was swept until then stays swept.
-pub async fn sweep(store: &Store) -> Result<Vec<Swept>> {
-    let mut swept = Vec::new();
-    while let Some(one) = sweep_one(store).await? {
-        swept.push(one);
-    }
-    Ok(swept)
-}
-
-async fn sweep_one(store: &Store) -> Result<Option<Swept>> {
-    let mut tx = store.begin().await?;
-    let row = sqlx::query(
-        "SELECT tenant_id, run_id, instance_id, coalesce(worker, '') AS worker, \
-             ceil(extract(epoch FROM now() - lease_until))::bigint AS overdue_s \
-         FROM run_queue WHERE lease_until < now() ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED",
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .what("look for lost runs")?;
-    let Some(row) = row else { return Ok(None) };
-    let swept = Swept {
-        tenant: TenantId(row.column("tenant_id")?),
-        instance: InstanceId(row.column("instance_id")?),
-        run: RunId(row.column("run_id")?),
-        worker: row.column("worker")?,
-    };
-    let overdue_s: i64 = row.column("overdue_s")?;
-    let mut tx = tx.enter(swept.tenant).await?;
-    let message = format!(
-        "worker `{}` was lost: its lease ran out {overdue_s} s ago; nothing of this run was applied",
-        swept.worker
-    );
-    end(&mut tx, swept.run, &RunFinish::new(Outcome::TimedOut, Some(Fault::Host), message)).await?;
-    tx.commit().await?;
-    Ok(Some(swept))
 }
 
 /// Asks for the end of a run. A queued or held one is over at once; a running one when its worker hears of it, with the
@@ -603,17 +398,4 @@ pub async fn list(tx: &mut TenantTx, instance: Option<InstanceId>, limit: u32) -
         .await
         .what("list the runs")?;
     rows.iter().map(read).collect()
-}
-
-/// The tenant of a run that isn't over: for a process that was told only the run.
-///
-/// # Errors
-/// When the database fails.
-pub async fn queued_tenant(store: &Store, run: RunId) -> Result<Option<TenantId>> {
-    let tenant = sqlx::query_scalar("SELECT tenant_id FROM run_queue WHERE run_id = $1")
-        .bind(run.0)
-        .fetch_optional(&store.pool)
-        .await
-        .what("find a queued run")?;
-    Ok(tenant.map(TenantId))
 }
