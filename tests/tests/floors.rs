@@ -37,7 +37,7 @@ fn packages() -> Vec<Package> {
     metadata.packages
 }
 
-fn normal<'a>(package: &'a Package) -> impl Iterator<Item = &'a str> {
+fn normal(package: &Package) -> impl Iterator<Item = &str> {
     package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.as_str())
 }
 

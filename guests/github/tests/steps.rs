@@ -147,9 +147,11 @@ fn members_have_a_role_and_outside_collaborators_are_not_the_accounts() {
 
 #[test]
 fn members_whose_role_is_hidden_are_not_all_members() {
-    let host = organization()
-        .reply("list-members", &[], members(json!([member(5, "jo", Value::Null), null])))
-        .pages("list-outside-collaborators", &[], NOBODY);
+    let host = organization().reply("list-members", &[], members(json!([member(5, "jo", Value::Null), null]))).pages(
+        "list-outside-collaborators",
+        &[],
+        NOBODY,
+    );
     let message = run(&host, "members").unwrap_err().to_string();
     assert!(message.starts_with("2 left out") && message.contains("can't see all members"), "{message}");
     assert!(host.entities("github_user").is_empty());

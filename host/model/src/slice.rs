@@ -173,7 +173,9 @@ impl SliceLedger {
     #[must_use]
     pub fn rejected_too_many(&self) -> bool {
         let share = (self.accepted + self.rejected) as f64 * TOLERATED_REJECTED_SHARE;
-        self.rejected > TOLERATED_REJECTED_OBJECTS && self.rejected as f64 > share
+        // Nothing but bad objects is no odd data, however few they are.
+        let all = self.accepted == 0 && self.rejected > 0;
+        all || (self.rejected > TOLERATED_REJECTED_OBJECTS && self.rejected as f64 > share)
     }
 
     /// Whether the slice is complete. The reason is the cause that lies deepest: a guest that gives up after a 403 failed
