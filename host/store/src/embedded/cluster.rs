@@ -157,6 +157,10 @@ impl Cluster {
             }
             std::thread::sleep(POLL);
         }
+        if self.socket_dir != self.dir {
+            // Empty by now; if it isn't, it is someone's, and stays.
+            let _stays = fs::remove_dir(&self.socket_dir);
+        }
         Ok(())
     }
 
