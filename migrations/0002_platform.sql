@@ -29,16 +29,6 @@ CREATE TABLE modules (
 -- WebAssembly is stored as it is: it is read whole, and compressing 64 kB at a time costs more than it saves.
 ALTER TABLE modules ALTER COLUMN component SET STORAGE EXTERNAL;
 
--- Compiled components, sealed with a keyed MAC. A cache: rows may go at any time.
-CREATE TABLE compiled (
-    digest text NOT NULL REFERENCES modules ON DELETE CASCADE,
-    compatibility text NOT NULL,
-    sealed bytea NOT NULL,
-    compiled_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (digest, compatibility)
-);
-ALTER TABLE compiled ALTER COLUMN sealed SET STORAGE EXTERNAL;
-
 -- The queue: what isn't finished. Ids only, so that a worker can find work for any tenant before it has entered one.
 CREATE TABLE run_queue (
     tenant_id uuid NOT NULL,
@@ -64,7 +54,7 @@ CREATE INDEX run_queue_leases ON run_queue (lease_until) WHERE lease_until IS NO
 
 GRANT SELECT, INSERT ON tenants TO porthole_app;
 GRANT SELECT, INSERT ON modules TO porthole_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON compiled, run_queue TO porthole_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON run_queue TO porthole_app;
 
 RESET search_path;
 RESET ROLE;

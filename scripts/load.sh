@@ -37,7 +37,7 @@ porthole credential set acme/github --slot api --method pat --file "$work/token"
 # The worker does the run; this process only watches, so that the worker's peaks are a worker's.
 watch() {
   porthole run acme/github --detach > /dev/null
-  while ! porthole runs show acme/github --json | grep -q '"state": "finished"'; do sleep 1; done
+  while ! porthole runs list acme/github --limit 1 --json | grep -q '"state": "finished"'; do sleep 2; done
   porthole runs show acme/github
 }
 cpu() { awk '{ printf "%.1f", ($14 + $15) / 100 }' "/proc/$1/stat"; }

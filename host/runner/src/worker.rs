@@ -5,6 +5,7 @@ use crate::finish;
 use porthole_model::id::RunId;
 use porthole_store::StoreError;
 use porthole_store::runs::{self, Claimed};
+use porthole_store::staging;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,10 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
     let mut sweep = tokio::time::interval(SWEEP.min(parts.lease / 2));
     let mut poll = tokio::time::interval(POLL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A worker that was killed between losing its claim and noticing may have left a staging table behind.
+    if let Err(e) = staging::sweep(&parts.store).await {
+        tracing::error!(error = %crate::prepare::chain(&e), "can't sweep staging tables");
+    }
     tracing::info!(worker = name, at_once, "waiting for runs");
     loop {
         tokio::select! {

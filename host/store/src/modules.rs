@@ -144,39 +144,3 @@ pub async fn component(tx: &mut impl AnyTx, digest: ModuleDigest) -> Result<Vec<
         .what("read a module")?
         .ok_or_else(|| StoreError::not_found("module", digest))
 }
-
-/// What compiling a module gave, sealed; for engines of this compatibility.
-///
-/// # Errors
-/// When the database fails.
-pub async fn compiled(tx: &mut impl AnyTx, digest: ModuleDigest, compatibility: &str) -> Result<Option<Vec<u8>>> {
-    sqlx::query_scalar("SELECT sealed FROM compiled WHERE digest = $1 AND compatibility = $2")
-        .bind(digest.to_string())
-        .bind(compatibility)
-        .fetch_optional(tx.conn())
-        .await
-        .what("read compiled code")
-}
-
-/// Keeps what compiling a module gave. The seal, not the database, is what makes it trustworthy, so the newest wins.
-///
-/// # Errors
-/// When the database fails.
-pub async fn keep_compiled(
-    tx: &mut impl AnyTx,
-    digest: ModuleDigest,
-    compatibility: &str,
-    sealed: &[u8],
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO compiled (digest, compatibility, sealed) VALUES ($1, $2, $3) \
-         ON CONFLICT (digest, compatibility) DO UPDATE SET sealed = EXCLUDED.sealed, compiled_at = now()",
-    )
-    .bind(digest.to_string())
-    .bind(compatibility)
-    .bind(sealed)
-    .execute(tx.conn())
-    .await
-    .what("keep compiled code")
-    .map(drop)
-}

@@ -63,10 +63,6 @@ async fn modules_are_never_overwritten() {
     let of = modules::by_name(&mut tx, &name("example"), Some("1.0.0")).await.unwrap();
     assert_eq!(of.digest, ModuleDigest([7; 32]));
     assert!(modules::by_name(&mut tx, &name("example"), Some("3.0.0")).await.unwrap_err().is_not_found());
-    assert_eq!(modules::compiled(&mut tx, module.digest, "x").await.unwrap(), None);
-    modules::keep_compiled(&mut tx, module.digest, "x", b"sealed").await.unwrap();
-    modules::keep_compiled(&mut tx, module.digest, "x", b"sealed anew").await.unwrap();
-    assert_eq!(modules::compiled(&mut tx, module.digest, "x").await.unwrap().unwrap(), b"sealed anew");
     tx.commit().await.unwrap();
     let mut tx = world.store().begin().await.unwrap();
     let other = modules::add(&ctx(), &mut tx, new(9, b"other bytes")).await;

@@ -7,7 +7,6 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 /// Tables of the schema that hold no tenant's data and so have no row security, with the reason.
 const WITHOUT_ROW_SECURITY: &[(&str, &str)] = &[
     ("applied_migrations", "which migrations were applied"),
-    ("compiled", "a cache of compiled modules"),
     ("modules", "what publishers published"),
     ("readers", "which login reads which tenant; nobody but the owner may"),
     ("run_queue", "ids of runs that aren't over; a worker has to find them before it has a tenant"),
