@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// How often the database is asked.
 const POLL: Duration = Duration::from_millis(250);
-/// Incomplete slices that are listed one by one.
-const SHOWN_INCOMPLETE: usize = 10;
 
 /// What the slices of one step come to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -186,18 +184,24 @@ pub(crate) fn counts(counts: &BTreeMap<String, TypeCounts>) {
     output::table(&["  type", "created", "updated", "unchanged", "deleted"], rows);
 }
 
+/// What is incomplete, a line for each step. The run's message has told the first already.
 fn incomplete(slices: &[RunSlice]) {
-    let incomplete: Vec<&RunSlice> =
-        slices.iter().filter(|s| !s.complete && s.outcome != Some(Outcome::Skipped)).collect();
-    // The run's message has told the first.
-    if incomplete.len() == 1 {
+    let mut steps: BTreeMap<String, Vec<&RunSlice>> = BTreeMap::new();
+    for slice in slices.iter().filter(|s| !s.complete && s.outcome != Some(Outcome::Skipped)) {
+        steps.entry(slice.slice.step.to_string()).or_default().push(slice);
+    }
+    if steps.len() < 2 {
         return;
     }
-    for slice in incomplete.iter().take(SHOWN_INCOMPLETE) {
-        output::line(format!("  incomplete: {}: {}", plain(&slice.slice.to_string()), plain(&slice.reason)));
-    }
-    if incomplete.len() > SHOWN_INCOMPLETE {
-        output::line(format!("  … and {} more", incomplete.len() - SHOWN_INCOMPLETE));
+    for (step, of_step) in steps {
+        let Some(first) = of_step.first() else { continue };
+        let more = match of_step.len() {
+            1 => String::new(),
+            n => format!(" (and {} slices more)", n - 1),
+        };
+        let partition = first.slice.partition.as_str();
+        let name = if partition.is_empty() { step } else { format!("{step}/{partition}") };
+        output::line(format!("  incomplete: {}: {}{more}", plain(&name), plain(&first.reason)));
     }
 }
 
