@@ -70,7 +70,7 @@ fn every_call_gives_what_its_operation_declares() {
         client::get_organization(),
         client::list_repos(Owner::Organization),
         client::list_repos(Owner::User),
-        client::list_members("acme"),
+        client::list_members(),
         client::list_outside_collaborators(),
         client::list_teams(),
         client::list_team_members("core", "member"),

@@ -2,15 +2,16 @@
 //! ends with an outcome, whose fault it was, and a message; and the graph is as it was, or as the run found it, never
 //! half.
 
-use crate::broker::{Broker, BrokerError, Collected};
+use crate::broker::{Broker, Collected};
 use crate::calls::Caller;
 use crate::collector::{CollectError, Collector, Types};
-use crate::compile::{CompileError, Compiler};
+use crate::compile::Compiler;
+use crate::error::RunError;
 use crate::finish::{self, Ending, Results};
 use crate::index::Index;
 use crate::limits::RunLimits;
-use crate::prepare::{PrepareError, Prepared, Refusal, chain, prepare};
-use crate::process::{Sandbox, SandboxError, peak_memory_of};
+use crate::prepare::{Prepared, chain, prepare};
+use crate::process::{Peaks, Sandbox, peak_memory_of};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::spool::Spool;
@@ -20,7 +21,7 @@ use porthole_egress::scrub::ScrubRules;
 use porthole_egress::secret::Vault;
 use porthole_egress::{Egress, SessionConfig};
 use porthole_model::grant::Ceiling;
-use porthole_model::run::{Claim, Fault, Outcome, RunMode};
+use porthole_model::run::{Claim, RunMode};
 use porthole_store::runs::{RunStart, record_start};
 use porthole_store::staging::StagingWriter;
 use porthole_store::{Store, StoreError, index};
@@ -66,71 +67,6 @@ pub struct Signals {
     pub cancel: CancellationToken,
     /// The lease is lost: another worker may have the run already. Nothing more may be written.
     pub lost: CancellationToken,
-}
-
-/// Why a run ends without a reconcile.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Not allowed to start, or can't.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The database.
-    #[error("the database failed")]
-    Store(#[from] StoreError),
-    /// Compiling.
-    #[error("the module can't be compiled")]
-    Compile(#[from] CompileError),
-    /// The sandbox.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// The broker.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// Collecting.
-    #[error(transparent)]
-    Collect(#[from] CollectError),
-    /// The spool.
-    #[error("no temporary file for what later steps read back")]
-    Spool(#[source] std::io::Error),
-    /// The last records of calls.
-    #[error("the records of the run's calls can't be completed")]
-    Records(#[source] Arc<StoreError>),
-    /// Too long.
-    #[error("the run took longer than {0:?}")]
-    Wall(Duration),
-    /// A person.
-    #[error("the run was cancelled")]
-    Cancelled,
-    /// The lease is gone.
-    #[error("the lease was lost; another worker may have the run")]
-    Lost,
-}
-
-impl From<PrepareError> for RunError {
-    fn from(error: PrepareError) -> Self {
-        match error {
-            PrepareError::Store(e) => Self::Store(e),
-            PrepareError::Refused(e) => Self::Refused(e),
-        }
-    }
-}
-
-impl RunError {
-    /// How the run ends, and whose fault it was.
-    fn ending(&self) -> (Outcome, Fault) {
-        match self {
-            Self::Refused(refusal) => (refusal.outcome, refusal.fault),
-            Self::Cancelled => (Outcome::Cancelled, Fault::Tenant),
-            Self::Wall(_) => (Outcome::TimedOut, Fault::Provider),
-            Self::Sandbox(SandboxError::Load(_))
-            | Self::Compile(CompileError::Refused(_))
-            | Self::Broker(BrokerError::Sandbox(SandboxError::Ended(_) | SandboxError::Frame(_)))
-            | Self::Broker(BrokerError::Protocol(_))
-            | Self::Collect(CollectError::Full(_))
-            | Self::Broker(BrokerError::Collect(CollectError::Full(_))) => (Outcome::Failed, Fault::Guest),
-            _ => (Outcome::Failed, Fault::Host),
-        }
-    }
 }
 
 /// Runs a claimed run to its end. The result says how it ended; an error means that not even that could be written.
@@ -217,15 +153,6 @@ async fn record(store: &Store, claim: Claim, start: RunStart) -> Result<(), Stor
     let mut tx = store.tenant(claim.tenant).await?;
     record_start(&mut tx, &claim, &start).await?;
     tx.commit().await
-}
-
-/// The highest resident memory, in bytes.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct Peaks {
-    /// Of the sandbox process.
-    pub sandbox: u64,
-    /// Of the worker, over its whole life.
-    pub worker: u64,
 }
 
 async fn steps(

@@ -4,8 +4,9 @@
 use crate::broker::Collected;
 use crate::calls::OperationUse;
 use crate::collector::Collector;
-use crate::execute::{Peaks, RunError};
+use crate::error::RunError;
 use crate::prepare::Prepared;
+use crate::process::Peaks;
 use porthole_model::brake::brake;
 use porthole_model::id::{OperationId, Partition};
 use porthole_model::plan::Plan;

@@ -8,6 +8,7 @@ pub mod broker;
 pub mod calls;
 pub mod collector;
 pub mod compile;
+pub mod error;
 pub mod execute;
 pub mod finish;
 pub mod index;

@@ -162,6 +162,15 @@ impl Sandbox {
     }
 }
 
+/// The highest resident memory, in bytes.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Peaks {
+    /// Of the sandbox process.
+    pub sandbox: u64,
+    /// Of the worker, over its whole life.
+    pub worker: u64,
+}
+
 /// `VmHWM` of a process's status file, in bytes; 0 where it can't be read.
 #[must_use]
 pub fn peak_memory_of(status_file: &str) -> u64 {

@@ -1,0 +1,76 @@
+//! Why a run ends without a reconcile, and whose fault that is.
+
+use crate::broker::BrokerError;
+use crate::collector::CollectError;
+use crate::compile::CompileError;
+use crate::prepare::{PrepareError, Refusal};
+use crate::process::SandboxError;
+use porthole_model::run::{Fault, Outcome};
+use porthole_store::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a run ends without a reconcile.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not allowed to start, or can't.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database.
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    /// Compiling.
+    #[error("the module can't be compiled")]
+    Compile(#[from] CompileError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// Collecting.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// The spool.
+    #[error("no temporary file for what later steps read back")]
+    Spool(#[source] std::io::Error),
+    /// The last records of calls.
+    #[error("the records of the run's calls can't be completed")]
+    Records(#[source] Arc<StoreError>),
+    /// Too long.
+    #[error("the run took longer than {0:?}")]
+    Wall(Duration),
+    /// A person.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The lease is gone.
+    #[error("the lease was lost; another worker may have the run")]
+    Lost,
+}
+
+impl From<PrepareError> for RunError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Store(e) => Self::Store(e),
+            PrepareError::Refused(e) => Self::Refused(e),
+        }
+    }
+}
+
+impl RunError {
+    /// How the run ends, and whose fault it was.
+    pub(crate) fn ending(&self) -> (Outcome, Fault) {
+        match self {
+            Self::Refused(refusal) => (refusal.outcome, refusal.fault),
+            Self::Cancelled => (Outcome::Cancelled, Fault::Tenant),
+            Self::Wall(_) => (Outcome::TimedOut, Fault::Provider),
+            Self::Sandbox(SandboxError::Load(_))
+            | Self::Compile(CompileError::Refused(_))
+            | Self::Broker(BrokerError::Sandbox(SandboxError::Ended(_) | SandboxError::Frame(_)))
+            | Self::Broker(BrokerError::Protocol(_))
+            | Self::Collect(CollectError::Full(_))
+            | Self::Broker(BrokerError::Collect(CollectError::Full(_))) => (Outcome::Failed, Fault::Guest),
+            _ => (Outcome::Failed, Fault::Host),
+        }
+    }
+}
