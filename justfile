@@ -34,7 +34,7 @@ test: fmt-check build guests lint octokit test-guests test-host
 # The host's tests.
 test-host *args:
     PORTHOLE_TEST_GUESTS={{guests_target / 'wasm32-unknown-unknown/release'}} \
-        cargo test --quiet --workspace {{args}}
+        cargo test --quiet --workspace --no-fail-fast {{args}}
 
 # The guests' unit tests, natively.
 test-guests:

@@ -86,7 +86,8 @@ fn odd_data_is_tolerated_up_to_a_share() {
         ledger.ended(Ok(()));
         !ledger.verdict().complete
     };
-    assert!(!bad(0, 10) && bad(0, 11), "ten objects are tolerated however few there are");
+    assert!(!bad(1, 10) && bad(1, 11), "ten objects are tolerated however few there are");
+    assert!(bad(0, 1), "nothing but bad objects is no odd data");
     assert!(!bad(9_900, 100) && bad(9_900, 101), "one in a hundred is tolerated");
 }
 
