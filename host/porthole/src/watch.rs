@@ -123,7 +123,8 @@ fn now_line(run: &Run, steps: &[(String, StepView)], shown: &BTreeSet<String>) -
         let note = if view.note.is_empty() { String::new() } else { format!(" – {}", plain(&view.note)) };
         format!("{step}{done}{slices}{note}")
     });
-    running.collect::<Vec<_>>().join("   ")
+    let running = running.collect::<Vec<_>>().join("   ");
+    if running.is_empty() { "starting".to_owned() } else { running }
 }
 
 /// Shows what a run came to, for people.

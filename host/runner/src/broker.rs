@@ -349,6 +349,12 @@ impl Broker {
         }
         if running.kind == TaskKind::Partitions {
             let listed = self.listed(&running, end, failure, collected);
+            // People who watch see at once how many there will be.
+            let key = |partition: &Partition| SliceKey { step: step.clone(), partition: partition.clone() };
+            let slices: Vec<SliceKey> = listed.iter().map(key).collect();
+            let mut tx = self.store.tenant(self.claim.tenant).await?;
+            run_slices::announce(&mut tx, &self.claim, &slices).await?;
+            tx.commit().await?;
             schedule.listed(&step, &listed);
             return Ok(());
         }
