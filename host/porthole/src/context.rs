@@ -6,8 +6,9 @@ use porthole_egress::secret::{KeyFile, Vault};
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::id::Name;
 use porthole_store::embedded::Embedded;
+use porthole_store::instances::{self, Instance};
 use porthole_store::tenants::{self, Tenant};
-use porthole_store::{Store, StoreOptions};
+use porthole_store::{Store, StoreOptions, TenantTx};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -101,6 +102,14 @@ impl Cx {
             (None, _) => bail!("there is no tenant yet: porthole tenant create NAME"),
             (Some(_), false) => bail!("there are several tenants: say which with --tenant NAME or TENANT/INSTANCE"),
         }
+    }
+
+    /// An instance, with a transaction of its tenant.
+    pub(crate) async fn open(&self, db: &Database, path: &InstancePath) -> Result<(Tenant, TenantTx, Instance)> {
+        let (tenant, name) = self.split(db, path).await?;
+        let mut tx = db.store.tenant(tenant.id).await?;
+        let instance = instances::by_name(&mut tx, &name).await?;
+        Ok((tenant, tx, instance))
     }
 
     /// The tenant and the instance's name of a path.

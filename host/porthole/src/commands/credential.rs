@@ -9,7 +9,7 @@ use porthole_egress::secret::{Binding, MAX_INPUT_BYTES, SecretFields, SecretText
 use porthole_model::id::{Slot, TenantId};
 use porthole_model::manifest::{CredentialMethod, Manifest};
 use porthole_store::credentials::{self, NewCredential};
-use porthole_store::{TenantTx, instances, modules, tenants};
+use porthole_store::{TenantTx, modules, tenants};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,9 +61,8 @@ impl Credential {
             Self::List { instance, json } => list(&cx, &instance, json).await?,
             Self::Remove { instance, slot } => {
                 let db = cx.database().await?;
-                let (tenant, name) = cx.split(&db, &instance).await?;
-                let mut tx = db.store.tenant(tenant.id).await?;
-                let found = instances::by_name(&mut tx, &name).await?;
+                let (tenant, mut tx, found) = cx.open(&db, &instance).await?;
+                let name = &found.name;
                 credentials::remove(&cx.op(), &mut tx, found.id, &slot).await?;
                 tx.commit().await?;
                 output::line(format!("slot {slot} of {}/{name} is empty", tenant.name));
@@ -77,9 +76,8 @@ impl Credential {
 impl Set {
     async fn run(self, cx: &Cx) -> Result<()> {
         let db = cx.database().await?;
-        let (tenant, name) = cx.split(&db, &self.instance).await?;
-        let mut tx = db.store.tenant(tenant.id).await?;
-        let instance = instances::by_name(&mut tx, &name).await?;
+        let (tenant, mut tx, instance) = cx.open(&db, &self.instance).await?;
+        let name = &instance.name;
         let manifest = modules::get(&mut tx, instance.module).await?.manifest;
         // Nobody holds a transaction while a person types.
         tx.rollback().await?;
@@ -166,9 +164,7 @@ async fn tenant_key(cx: &Cx, tx: &mut TenantTx, tenant: TenantId) -> Result<Wrap
 
 async fn list(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let db = cx.database().await?;
-    let (tenant, name) = cx.split(&db, path).await?;
-    let mut tx = db.store.tenant(tenant.id).await?;
-    let instance = instances::by_name(&mut tx, &name).await?;
+    let (_, mut tx, instance) = cx.open(&db, path).await?;
     let all = credentials::list(&mut tx, instance.id).await?;
     tx.rollback().await?;
     if json {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use porthole_model::id::{OperationId, StepId};
 use porthole_model::manifest::Manifest;
 use porthole_model::rule::Rule;
-use porthole_store::{grants, instances, modules};
+use porthole_store::{grants, modules};
 use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
@@ -61,9 +61,8 @@ impl Grant {
 
 async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let db = cx.database().await?;
-    let (tenant, name) = cx.split(&db, path).await?;
-    let mut tx = db.store.tenant(tenant.id).await?;
-    let instance = instances::by_name(&mut tx, &name).await?;
+    let (tenant, mut tx, instance) = cx.open(&db, path).await?;
+    let name = &instance.name;
     let module = modules::get(&mut tx, instance.module).await?;
     let granted = grants::current(&mut tx, instance.id).await?.context("nothing is granted")?;
     tx.rollback().await?;
@@ -95,9 +94,8 @@ async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
 impl Set {
     async fn run(self, cx: &Cx) -> Result<()> {
         let db = cx.database().await?;
-        let (tenant, name) = cx.split(&db, &self.instance).await?;
-        let mut tx = db.store.tenant(tenant.id).await?;
-        let instance = instances::by_name(&mut tx, &name).await?;
+        let (tenant, mut tx, instance) = cx.open(&db, &self.instance).await?;
+        let name = &instance.name;
         let manifest = modules::get(&mut tx, instance.module).await?.manifest;
         let mut grant = grants::current(&mut tx, instance.id).await?.map(|g| g.grant).unwrap_or_default();
         self.check(&manifest)?;

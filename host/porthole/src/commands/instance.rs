@@ -169,9 +169,7 @@ async fn list(cx: &Cx, json: bool) -> Result<()> {
 
 async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
     let db = cx.database().await?;
-    let (tenant, name) = cx.split(&db, path).await?;
-    let mut tx = db.store.tenant(tenant.id).await?;
-    let instance = instances::by_name(&mut tx, &name).await?;
+    let (tenant, mut tx, instance) = cx.open(&db, path).await?;
     let module = modules::get(&mut tx, instance.module).await?;
     let credentials = porthole_store::credentials::list(&mut tx, instance.id).await?;
     tx.rollback().await?;
@@ -203,9 +201,8 @@ async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
 impl Set {
     async fn run(self, cx: &Cx) -> Result<()> {
         let db = cx.database().await?;
-        let (tenant, name) = cx.split(&db, &self.instance).await?;
-        let mut tx = db.store.tenant(tenant.id).await?;
-        let instance = instances::by_name(&mut tx, &name).await?;
+        let (tenant, mut tx, instance) = cx.open(&db, &self.instance).await?;
+        let name = &instance.name;
         let module = match &self.module {
             Some(text) => find_module(&mut tx, text).await?,
             None => modules::get(&mut tx, instance.module).await?,

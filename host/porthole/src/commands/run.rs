@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use porthole_model::id::{RunId, TenantId};
 use porthole_model::run::{Outcome, RunMode, RunState};
 use porthole_runner::worker;
-use porthole_store::instances;
 use porthole_store::runs::{self, NewRun, Run as RunRow};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,9 +66,7 @@ impl Run {
             }
             None => {
                 let path = self.instance.as_ref().context("say which instance: TENANT/NAME")?;
-                let (tenant, name) = cx.split(&db, path).await?;
-                let mut tx = db.store.tenant(tenant.id).await?;
-                let instance = instances::by_name(&mut tx, &name).await?;
+                let (tenant, mut tx, instance) = cx.open(&db, path).await?;
                 let mode = if self.plan { RunMode::Plan } else { RunMode::Apply };
                 let new = NewRun { instance: instance.id, mode, reason: &self.reason };
                 let run = runs::create(&cx.op(), &mut tx, new).await?;

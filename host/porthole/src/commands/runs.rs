@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use porthole_model::id::RunId;
 use porthole_store::tenants::Tenant;
-use porthole_store::{calls, instances, log, rejections, run_slices, runs};
+use porthole_store::{calls, log, rejections, run_slices, runs};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -108,9 +108,8 @@ impl Runs {
 async fn find(cx: &Cx, db: &Database, which: Which) -> Result<(Tenant, RunId)> {
     match which {
         Which::NewestOf(path) => {
-            let (tenant, name) = cx.split(db, &path).await?;
-            let mut tx = db.store.tenant(tenant.id).await?;
-            let instance = instances::by_name(&mut tx, &name).await?;
+            let (tenant, mut tx, instance) = cx.open(db, &path).await?;
+            let name = &instance.name;
             let newest = runs::list(&mut tx, Some(instance.id), 1).await?.into_iter().next();
             let newest = newest.with_context(|| format!("instance `{name}` has no run yet"))?;
             Ok((tenant, newest.id))
@@ -127,10 +126,8 @@ async fn find(cx: &Cx, db: &Database, which: Which) -> Result<(Tenant, RunId)> {
 async fn list(cx: &Cx, db: &Database, instance: Option<InstancePath>, limit: u32, json: bool) -> Result<()> {
     let (tenant, instance) = match instance {
         Some(path) => {
-            let (tenant, name) = cx.split(db, &path).await?;
-            let mut tx = db.store.tenant(tenant.id).await?;
-            let id = instances::by_name(&mut tx, &name).await?.id;
-            (tenant, Some(id))
+            let (tenant, _, instance) = cx.open(db, &path).await?;
+            (tenant, Some(instance.id))
         }
         None => (cx.the_tenant(db).await?, None),
     };
