@@ -26,7 +26,7 @@ impl Worker {
     fn start(world: &World, fake: &FakeGithub) -> Self {
         let config = world.path().join("porthole.toml");
         let text = format!(
-            "[endpoints]\n\"api.github.com\" = \"{}\"\n[worker]\nlease-seconds = 1\nkey-file = \"{}\"\n",
+            "[endpoints]\n\"api.github.com\" = \"{}\"\n[worker]\nlease-seconds = 2\nkey-file = \"{}\"\n",
             fake.url(),
             world.path().join("kek").display()
         );

@@ -82,6 +82,8 @@ pub async fn execute(
 ) -> Result<Ending, StoreError> {
     let run = run(parts, claim, mode, started_at, signals);
     let ended = tokio::select! {
+        biased;
+        // First: a run that has just ended has no lease any more either.
         ended = run => ended,
         () = signals.lost.cancelled() => Err(RunError::Lost),
         () = tokio::time::sleep(parts.limits.wall) => Err(RunError::Wall(parts.limits.wall)),

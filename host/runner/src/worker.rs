@@ -3,6 +3,7 @@
 use crate::execute::{Parts, Signals, execute};
 use crate::finish;
 use porthole_model::id::RunId;
+use porthole_model::run::Claim;
 use porthole_store::StoreError;
 use porthole_store::runs::{self, Claimed};
 use porthole_store::staging;
@@ -85,29 +86,24 @@ pub async fn work_on(parts: &Parts, name: &str, run: RunId, stop: CancellationTo
 async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken) {
     let claim = claimed.claim;
     let signals = Signals::default();
-    let beat = heartbeat(parts, &claimed, &signals, stop);
-    let work = async {
-        match claimed.confirmed {
-            true => finish::apply_held(&parts.store, claim).await,
-            false => {
-                let started_at = claimed.run.started_at.unwrap_or(claimed.run.queued_at);
-                execute(parts, claim, claimed.run.mode, started_at, &signals).await
-            }
-        }
+    // A task of its own: the lease must not run out because the run is computing.
+    let beat = tokio::spawn(heartbeat(parts.clone(), claim, signals.clone(), stop));
+    // A run that loses its lease is told by `signals` and ends; a reconcile is fenced.
+    let ended = if claimed.confirmed {
+        finish::apply_held(&parts.store, claim).await
+    } else {
+        let started_at = claimed.run.started_at.unwrap_or(claimed.run.queued_at);
+        execute(parts, claim, claimed.run.mode, started_at, &signals).await
     };
-    let ended = tokio::select! {
-        ended = work => ended,
-        // The heartbeat ends only when the lease is lost, and then `lost` has ended the run as well.
-        error = beat => Err(error),
-    };
+    beat.abort();
     match ended {
         Ok(ending) => tracing::info!(run = %claim.run, outcome = %ending, "run ended"),
         Err(e) => tracing::error!(run = %claim.run, error = %crate::prepare::chain(&e), "run left to the sweeper"),
     }
 }
 
-async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: CancellationToken) -> StoreError {
-    let claim = claimed.claim;
+/// Keeps the lease and passes on what it hears, until it is ended or the lease is lost.
+async fn heartbeat(parts: Parts, claim: Claim, signals: Signals, stop: CancellationToken) {
     let mut tick = tokio::time::interval(HEARTBEAT.min(parts.lease / 10));
     let mut last = tokio::time::Instant::now();
     loop {
@@ -125,14 +121,12 @@ async fn heartbeat(parts: &Parts, claimed: &Claimed, signals: &Signals, stop: Ca
                     signals.cancel.cancel();
                 }
             }
-            Err(e) if e.is_stale_claim() => {
-                signals.lost.cancel();
-                return e;
-            }
+            // Also the answer right after the run has ended; whoever works on it knows which of the two it is.
+            Err(e) if e.is_stale_claim() => return signals.lost.cancel(),
             // The database may be back before the lease ends. After that another worker may have swept the run.
             Err(e) if last.elapsed() > parts.lease => {
-                signals.lost.cancel();
-                return e;
+                tracing::error!(run = %claim.run, error = %crate::prepare::chain(&e), "the lease is lost");
+                return signals.lost.cancel();
             }
             Err(e) => tracing::warn!(error = %crate::prepare::chain(&e), "heartbeat failed"),
         }
