@@ -7,9 +7,10 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use std::collections::BTreeMap;
 
 /// Which crate lives on which floor.
-const FLOORS: [(&str, u8); 9] = [
+const FLOORS: [(&str, u8); 10] = [
     ("porthole-model", 1),
     ("porthole-wire", 1),
+    ("porthole-audit", 2),
     ("porthole-egress", 2),
     ("porthole-sandbox", 2),
     ("porthole-store", 2),

@@ -1,0 +1,1 @@
+//! The Merkle log of audit records: what an auditor checks without trusting us.
