@@ -9,6 +9,7 @@
 //! 2. [`component::componentize`], [`pack::pack`]: a core module and the manifest become one file, identified by its digest.
 //! 3. [`admit::admit`]: the file is judged from its bytes alone, whoever packed it; again before every run.
 //! 4. [`inspect::inspect`]: the file explained to a person.
+//! 5. [`diff::diff`]: what a new version may do that the old one could not.
 
 pub mod admit;
 pub mod author;
@@ -16,6 +17,7 @@ pub mod check;
 pub mod component;
 pub mod config;
 pub mod datamodel;
+pub mod diff;
 mod error;
 mod finding;
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use author::read_manifest;
 pub use check::check;
 pub use component::componentize;
 pub use config::{config_schema, resolve_config};
+pub use diff::{Change, Diff, Direction, Verdict, diff};
 pub use error::{RegistryError, Result};
 pub use finding::{Finding, Findings, Position, Severity};
 pub use inspect::{Inspection, inspect, render};
