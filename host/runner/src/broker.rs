@@ -2,24 +2,24 @@
 //! it emits. Everything that arrives from the sandbox is hostile: an unknown task, a question of an ended task or a
 //! frame out of turn ends the run.
 
-use crate::calls::{Caller, TaskCalls};
-use crate::collector::{CollectError, Collector, TaskTally};
+use crate::calls::Caller;
+use crate::collected::{Collected, SliceEnd, failure, partitions};
+use crate::collector::{CollectError, Collector};
+use crate::journal::{Journal, Notes};
 use crate::process::{Sandbox, SandboxError, Sender};
 use crate::schedule::{Ready, Schedule};
+use crate::task_calls::TaskCalls;
 use porthole_model::id::{Partition, StepId};
 use porthole_model::manifest::Manifest;
 use porthole_model::parse::StepTypes;
-use porthole_model::run::{Claim, Outcome, SliceKey};
-use porthole_model::slice::Verdict;
-use porthole_store::log::{self, Level, NewLine, Source};
-use porthole_store::rejections::{self, Rejection};
-use porthole_store::run_slices::{self, SliceProgress};
-use porthole_store::{Store, StoreError, slices};
+use porthole_model::run::SliceKey;
+use porthole_store::StoreError;
+use porthole_store::run_slices::SliceProgress;
 use porthole_wire::{
     Answer, AskId, EMIT_WINDOW, FromSandbox, MAX_CALLS_AT_ONCE, OpenError, Question, ReadError, Task, TaskEnd, TaskId,
     TaskKind, ToSandbox, Usage,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -27,8 +27,8 @@ use tokio::sync::{Mutex, mpsc};
 
 /// How often progress is written for people who watch.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
-/// Guest log lines that wait for the next write; a guest that logs faster than that loses lines to the count.
-const LOG_BUFFER_LINES: usize = 1_000;
+/// Frames that were read and wait for the loop.
+const INBOX_FRAMES: usize = 64;
 
 /// Why a run can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,42 +47,10 @@ pub enum BrokerError {
     Protocol(String),
 }
 
-/// How one slice ended.
-#[derive(Debug)]
-pub struct SliceEnd {
-    /// Which.
-    pub key: SliceKey,
-    /// Its id in the store.
-    pub slice: i32,
-    /// How the guest ended it.
-    pub outcome: Outcome,
-    /// Complete or not, from the wire.
-    pub verdict: Verdict,
-    /// What it emitted.
-    pub tally: TaskTally,
-    /// What it used.
-    pub usage: Usage,
-}
-
-/// What the tasks of a run came to.
-#[derive(Debug, Default)]
-pub struct Collected {
-    /// Every slice that ran.
-    pub slices: Vec<SliceEnd>,
-    /// Partitioned steps: which partitions the guest listed, and whether that list was complete.
-    pub listings: BTreeMap<StepId, (Vec<Partition>, bool)>,
-    /// The listings that failed, with the reason.
-    pub failed_listings: BTreeMap<StepId, String>,
-    /// Steps of which something is missing; what builds on them is incomplete as well.
-    pub incomplete: BTreeSet<StepId>,
-}
-
 /// What the broker needs of a run.
 pub struct Broker {
-    /// The store.
-    pub store: Store,
-    /// The run.
-    pub claim: Claim,
+    /// Where it tells how it goes.
+    pub journal: Journal,
     /// What the module asks for.
     pub manifest: Arc<Manifest>,
     /// Types by step.
@@ -99,9 +67,55 @@ pub struct Broker {
     pub lanes: usize,
 }
 
+impl Broker {
+    /// Runs every step of the schedule to its end.
+    ///
+    /// # Errors
+    /// When the sandbox, the store or the collector fails. What goes wrong in a step is no error; it is in the result.
+    pub async fn run(&self, sandbox: &mut Sandbox, schedule: Schedule) -> Result<Collected, BrokerError> {
+        let (failed, mut failures) = mpsc::unbounded_channel();
+        let mut state = Loop {
+            broker: self,
+            sender: sandbox.sender(),
+            failed,
+            schedule,
+            tasks: HashMap::new(),
+            numbers: HashMap::new(),
+            collected: Collected::default(),
+            notes: Notes::default(),
+            next_id: 1,
+        };
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        let mut told = false;
+        // Frames are read in one future that lives across the loop, because dropping it midway would cut a frame.
+        let (frames, mut inbox) = mpsc::channel(INBOX_FRAMES);
+        let mut reader = std::pin::pin!(read_frames(sandbox, frames));
+        loop {
+            state.start_ready().await?;
+            if state.is_over() {
+                state.write(None).await?;
+                return Ok(state.collected);
+            }
+            tokio::select! {
+                frame = inbox.recv() => match frame {
+                    Some(frame) => state.frame(frame).await?,
+                    None => return Err(BrokerError::Protocol("the socket was closed".to_owned())),
+                },
+                error = &mut reader => return Err(error.into()),
+                Some(error) = failures.recv() => return Err(error),
+                _ = tick.tick() => state.write(None).await?,
+                () = self.caller.cancelled.cancelled(), if !told => {
+                    told = true;
+                    state.sender.send(&ToSandbox::Cancel).await?;
+                }
+            }
+        }
+    }
+}
+
+/// A task that runs.
 struct Running {
     calls: Arc<TaskCalls>,
-    kind: TaskKind,
     slice: i32,
     emits: mpsc::Sender<(AskId, Vec<u8>)>,
     /// Questions under way. A guest waits for its answer, so an honest sandbox has one at a time.
@@ -109,178 +123,108 @@ struct Running {
     progress: (u64, Option<u64>),
 }
 
-/// What the helpers of a run report to its loop.
-enum Event {
-    Failed(BrokerError),
+/// The state of [`Broker::run`].
+struct Loop<'b> {
+    broker: &'b Broker,
+    sender: Sender,
+    /// The way of what runs beside the loop to end it.
+    failed: mpsc::UnboundedSender<BrokerError>,
+    schedule: Schedule,
+    tasks: HashMap<TaskId, Running>,
+    /// Numbers of the slices that were announced.
+    numbers: HashMap<SliceKey, i32>,
+    collected: Collected,
+    notes: Notes,
+    next_id: TaskId,
 }
 
-/// Log lines and progress that wait to be written.
-#[derive(Default)]
-struct Notes {
-    lines: Vec<NewLine>,
-    written: i64,
-    rejections: Vec<Rejection>,
-    rejected: i64,
-    dropped: u64,
-}
-
-impl Notes {
-    fn push(&mut self, source: Source, level: u8, slice: Option<SliceKey>, message: String) {
-        if self.lines.len() >= LOG_BUFFER_LINES {
-            self.dropped += 1;
-            return;
-        }
-        let level = match level {
-            0 => Level::Debug,
-            1 => Level::Info,
-            2 => Level::Warn,
-            _ => Level::Error,
-        };
-        self.written += 1;
-        self.lines.push(NewLine { seq: self.written, level, source, slice, message });
+impl Loop<'_> {
+    fn is_over(&self) -> bool {
+        self.schedule.is_over() && self.tasks.is_empty()
     }
 
-    fn host(&mut self, calls: &TaskCalls, level: u8, message: String) {
-        self.push(Source::Host, level, Some(calls.slice()), message);
+    async fn start_ready(&mut self) -> Result<(), BrokerError> {
+        while self.tasks.len() < self.broker.lanes {
+            let Some(ready) = self.schedule.pop() else { return Ok(()) };
+            let id = self.next_id;
+            self.next_id += 1;
+            let running = self.start(id, ready).await?;
+            self.tasks.insert(id, running);
+        }
+        Ok(())
     }
 
-    fn set_aside(&mut self, calls: &TaskCalls, tally: &TaskTally) {
-        for aside in &tally.rejections {
-            self.rejected += 1;
-            self.rejections.push(Rejection {
-                seq: self.rejected,
-                slice: calls.slice(),
-                object_type: aside.object_type.clone(),
-                object_key: aside.key.clone(),
-                reason: aside.reason.clone(),
-            });
-        }
-        if tally.rejected > 0 {
-            let text =
-                format!("{} objects were set aside as invalid; `porthole runs show` has reasons", tally.rejected);
-            self.host(calls, 2, text);
-        }
-    }
-}
-
-impl Broker {
-    /// Runs every step of the schedule to its end.
-    ///
-    /// # Errors
-    /// When the sandbox, the store or the collector fails. What goes wrong in a step is no error; it is in the result.
-    pub async fn run(&self, sandbox: &mut Sandbox, mut schedule: Schedule) -> Result<Collected, BrokerError> {
-        let sender = sandbox.sender();
-        let (events, mut failures) = mpsc::unbounded_channel();
-        let mut tasks: HashMap<TaskId, Running> = HashMap::new();
-        let mut collected = Collected::default();
-        let mut notes = Notes::default();
-        let mut next_id: TaskId = 1;
-        let mut tick = tokio::time::interval(PROGRESS_EVERY);
-        let mut told = false;
-        // Frames are read in one future that lives across the loop, because dropping it midway would cut a frame.
-        let (frames, mut inbox) = mpsc::channel(64);
-        let mut reader = std::pin::pin!(read_frames(sandbox, frames));
-        loop {
-            while tasks.len() < self.lanes {
-                let Some(ready) = schedule.pop() else { break };
-                let running = self.start(&sender, next_id, ready, &collected.incomplete, &events).await?;
-                tasks.insert(next_id, running);
-                next_id += 1;
-            }
-            if schedule.is_over() && tasks.is_empty() {
-                self.write_notes(&mut notes, &tasks).await?;
-                return Ok(collected);
-            }
-            let frame = tokio::select! {
-                frame = inbox.recv() => match frame {
-                    Some(frame) => frame,
-                    None => return Err(BrokerError::Protocol("the socket was closed".to_owned())),
-                },
-                error = &mut reader => return Err(error.into()),
-                Some(Event::Failed(error)) = failures.recv() => return Err(error),
-                _ = tick.tick() => {
-                    self.write_notes(&mut notes, &tasks).await?;
-                    continue;
-                }
-                () = self.caller.cancelled.cancelled(), if !told => {
-                    told = true;
-                    sender.send(&ToSandbox::Cancel).await?;
-                    continue;
-                }
-            };
-            match frame {
-                FromSandbox::Ask { task, ask, question } => {
-                    let running = tasks.get(&task).ok_or_else(|| stray(task, "asked"))?;
-                    self.answer(running, task, ask, question, &sender, &events)?;
-                }
-                FromSandbox::Log { task, level, message } => {
-                    let running = tasks.get(&task).ok_or_else(|| stray(task, "logged"))?;
-                    notes.push(Source::Guest, level, Some(running.calls.slice()), message);
-                }
-                FromSandbox::Progress { task, done, total } => {
-                    let running = tasks.get_mut(&task).ok_or_else(|| stray(task, "made progress"))?;
-                    running.progress = (done, total);
-                }
-                FromSandbox::Done { task, end, usage } => {
-                    let running = tasks.remove(&task).ok_or_else(|| stray(task, "ended"))?;
-                    self.end(task, running, end, usage, &mut schedule, &mut collected, &mut notes).await?;
-                }
-                FromSandbox::Ready { .. } | FromSandbox::Loaded | FromSandbox::LoadFailed { .. } => {
-                    return Err(SandboxError::OutOfTurn("a starting frame").into());
-                }
-            }
-        }
-    }
-
-    async fn start(
-        &self,
-        sender: &Sender,
-        id: TaskId,
-        ready: Ready,
-        incomplete: &BTreeSet<StepId>,
-        events: &mpsc::UnboundedSender<Event>,
-    ) -> Result<Running, BrokerError> {
-        let key = SliceKey { step: ready.step.clone(), partition: ready.partition.clone() };
+    async fn start(&mut self, id: TaskId, ready: Ready) -> Result<Running, BrokerError> {
+        let broker = self.broker;
+        let calls = Arc::new(TaskCalls::new(id, ready.step, ready.partition, ready.kind));
         let mut slice = 0;
         if ready.kind == TaskKind::Run {
-            let mut tx = self.store.tenant(self.claim.tenant).await?;
-            let ids = slices::ensure(&mut tx, self.claim.instance, std::slice::from_ref(&key)).await?;
-            slice = ids.get(&key).copied().unwrap_or_default();
-            run_slices::start(&mut tx, &self.claim, &key).await?;
-            tx.commit().await?;
-            let types = self.types.get(&ready.step).cloned();
-            let types = types.ok_or_else(|| BrokerError::Protocol(format!("step `{}` has no types", ready.step)))?;
-            self.collector.lock().await.open(id, slice, key.to_string(), types);
+            let key = calls.slice();
+            slice = self.number(&key).await?;
+            let types = broker.types.get(&key.step).cloned();
+            let types = types.ok_or_else(|| BrokerError::Protocol(format!("step `{}` has no types", key.step)))?;
+            broker.collector.lock().await.open(id, slice, key.to_string(), types);
+            self.notes.begin(key);
         }
         let (emits, batches) = mpsc::channel(EMIT_WINDOW);
-        let collecting = collect(Arc::clone(&self.collector), id, batches, sender.clone(), events.clone());
+        let collecting = collect(Arc::clone(&broker.collector), id, batches, self.sender.clone(), self.failed.clone());
         tokio::spawn(collecting);
         let task = Task {
             id,
             kind: ready.kind,
-            step: ready.step.to_string(),
-            partition: ready.partition.to_string(),
-            config: self.config_json.clone(),
-            started_at_ms: self.started_at_ms,
+            step: calls.step.to_string(),
+            partition: calls.partition.to_string(),
+            config: broker.config_json.clone(),
+            started_at_ms: broker.started_at_ms,
         };
-        sender.send(&ToSandbox::Task(task)).await?;
-        let calls = Arc::new(TaskCalls::new(id, ready.step, ready.partition));
-        let needs = self.manifest.step(calls.step.as_str()).map(|s| s.needs.as_slice()).unwrap_or_default();
-        if let Some(need) = needs.iter().find(|need| incomplete.contains(*need)) {
+        self.sender.send(&ToSandbox::Task(task)).await?;
+        let needs = broker.manifest.step(calls.step.as_str()).map(|s| s.needs.as_slice()).unwrap_or_default();
+        if let Some(need) = needs.iter().find(|need| self.collected.incomplete.contains(*need)) {
             calls.ledger().builds_on_incomplete(need);
         }
-        Ok(Running { calls, kind: ready.kind, slice, emits, asking: Arc::default(), progress: (0, None) })
+        Ok(Running { calls, slice, emits, asking: Arc::default(), progress: (0, None) })
     }
 
-    fn answer(
-        &self,
-        running: &Running,
-        task: TaskId,
-        ask: AskId,
-        question: Question,
-        sender: &Sender,
-        events: &mpsc::UnboundedSender<Event>,
-    ) -> Result<(), BrokerError> {
+    /// The number of a slice. Those of a partitioned step were announced together, when its partitions were known.
+    async fn number(&mut self, key: &SliceKey) -> Result<i32, BrokerError> {
+        if !self.numbers.contains_key(key) {
+            self.announce(std::slice::from_ref(key)).await?;
+        }
+        Ok(self.numbers.get(key).copied().unwrap_or_default())
+    }
+
+    async fn announce(&mut self, keys: &[SliceKey]) -> Result<(), BrokerError> {
+        self.numbers.extend(self.broker.journal.announce(keys).await?);
+        Ok(())
+    }
+
+    async fn frame(&mut self, frame: FromSandbox) -> Result<(), BrokerError> {
+        match frame {
+            FromSandbox::Ask { task, ask, question } => {
+                let running = self.tasks.get(&task).ok_or_else(|| stray(task, "asked"))?;
+                self.answer(running, task, ask, question)
+            }
+            FromSandbox::Log { task, level, message } => {
+                let running = self.tasks.get(&task).ok_or_else(|| stray(task, "logged"))?;
+                self.notes.guest(running.calls.slice(), level, message);
+                Ok(())
+            }
+            FromSandbox::Progress { task, done, total } => {
+                let running = self.tasks.get_mut(&task).ok_or_else(|| stray(task, "made progress"))?;
+                running.progress = (done, total);
+                Ok(())
+            }
+            FromSandbox::Done { task, end, usage } => {
+                let running = self.tasks.remove(&task).ok_or_else(|| stray(task, "ended"))?;
+                self.end(task, running, end, usage).await
+            }
+            FromSandbox::Ready { .. } | FromSandbox::Loaded | FromSandbox::LoadFailed { .. } => {
+                Err(SandboxError::OutOfTurn("a starting frame").into())
+            }
+        }
+    }
+
+    fn answer(&self, running: &Running, task: TaskId, ask: AskId, question: Question) -> Result<(), BrokerError> {
         if let Question::Emit(batch) = question {
             // The sandbox holds the window; this channel is as long.
             let refused = |_| BrokerError::Protocol(format!("task {task} emitted beyond its window"));
@@ -290,10 +234,11 @@ impl Broker {
         if too_many || running.asking.fetch_add(1, Ordering::Relaxed) > 0 {
             return Err(BrokerError::Protocol(format!("task {task} asked too much at once")));
         }
+        let broker = self.broker;
         let asking = Arc::clone(&running.asking);
-        let (caller, collector) = (Arc::clone(&self.caller), Arc::clone(&self.collector));
-        let (calls, sender, events) = (Arc::clone(&running.calls), sender.clone(), events.clone());
-        let declares = |slot: &str| self.manifest.credentials.iter().any(|c| c.slot.as_str() == slot);
+        let (caller, collector) = (Arc::clone(&broker.caller), Arc::clone(&broker.collector));
+        let (calls, sender, failed) = (Arc::clone(&running.calls), self.sender.clone(), self.failed.clone());
+        let declares = |slot: &str| broker.manifest.credentials.iter().any(|c| c.slot.as_str() == slot);
         let opened = match &question {
             Question::Open { slot } if !declares(slot) => Err(OpenError::UnknownSlot),
             Question::Open { slot } if !caller.bound.iter().any(|b| b.as_str() == slot) => Err(OpenError::NotBound),
@@ -316,50 +261,27 @@ impl Broker {
             asking.store(0, Ordering::Relaxed);
             if let Err(e) = sender.send(&ToSandbox::Answer { task, ask, answer }).await {
                 // Nobody listens when the run has ended already.
-                let _ = events.send(Event::Failed(e.into()));
+                let _ = failed.send(e.into());
             }
         });
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the loop's state, which only this function and the loop see")]
-    async fn end(
-        &self,
-        task: TaskId,
-        running: Running,
-        end: TaskEnd,
-        usage: Usage,
-        schedule: &mut Schedule,
-        collected: &mut Collected,
-        notes: &mut Notes,
-    ) -> Result<(), BrokerError> {
-        let step = running.calls.step.clone();
-        let failure = match &end {
-            TaskEnd::Finished | TaskEnd::Partitions(_) => None,
-            TaskEnd::Failed { kind, message } => Some(format!("the step failed ({kind}): {message}")),
-            TaskEnd::Trapped { message } => Some(format!("the guest crashed: {message}")),
-            TaskEnd::Limit { limit, message } => Some(format!("limit `{limit}`: {message}")),
-        };
+    async fn end(&mut self, task: TaskId, running: Running, end: TaskEnd, usage: Usage) -> Result<(), BrokerError> {
+        let key = running.calls.slice();
+        let failure = failure(&end);
         if let Some(message) = &failure {
-            notes.host(&running.calls, 3, message.clone());
+            self.notes.host(key.clone(), 3, message.clone());
         }
         if usage.log_dropped > 0 {
             let text = format!("{} log lines beyond the limit were dropped", usage.log_dropped);
-            notes.host(&running.calls, 2, text);
+            self.notes.host(key.clone(), 2, text);
         }
-        if running.kind == TaskKind::Partitions {
-            let listed = self.listed(&running, end, failure, collected);
-            // People who watch see at once how many there will be.
-            let key = |partition: &Partition| SliceKey { step: step.clone(), partition: partition.clone() };
-            let slices: Vec<SliceKey> = listed.iter().map(key).collect();
-            let mut tx = self.store.tenant(self.claim.tenant).await?;
-            run_slices::announce(&mut tx, &self.claim, &slices).await?;
-            tx.commit().await?;
-            schedule.listed(&step, &listed);
-            return Ok(());
+        if running.calls.kind == TaskKind::Partitions {
+            return self.listed(&running.calls, end, failure).await;
         }
-        let tally = self.collector.lock().await.close(task);
-        notes.set_aside(&running.calls, &tally);
+        let tally = self.broker.collector.lock().await.close(task);
+        self.notes.set_aside(&key, &tally);
         let (verdict, outcome) = {
             let mut ledger = running.calls.ledger();
             ledger.emitted(tally.accepted, tally.rejected, tally.unidentified);
@@ -367,86 +289,61 @@ impl Broker {
             (ledger.verdict(), ledger.outcome())
         };
         if let Some(reason) = &verdict.reason {
-            notes.host(&running.calls, 2, format!("incomplete: {reason}"));
+            self.notes.host(key.clone(), 2, format!("incomplete: {reason}"));
         }
-        let key = running.calls.slice();
         let slice = SliceEnd { key, slice: running.slice, outcome, verdict, tally, usage };
-        let mut tx = self.store.tenant(self.claim.tenant).await?;
-        run_slices::finish(&mut tx, &self.claim, &slice.key, &slice_row(&slice)).await?;
-        tx.commit().await?;
+        self.write(Some(&slice)).await?;
+        let step = slice.key.step.clone();
         if !slice.verdict.complete {
-            collected.incomplete.insert(step.clone());
+            self.collected.incomplete.insert(step.clone());
         }
-        collected.slices.push(slice);
-        schedule.ended(&step);
+        self.collected.slices.push(slice);
+        self.schedule.ended(&step);
         Ok(())
     }
 
-    /// The partitions of a step, in the guest's order. A list that is not proved complete retires nothing.
-    fn listed(
-        &self,
-        running: &Running,
-        end: TaskEnd,
-        failure: Option<String>,
-        collected: &mut Collected,
-    ) -> Vec<Partition> {
-        let step = &running.calls.step;
-        let names = match end {
-            TaskEnd::Partitions(names) => names,
-            _ => Vec::new(),
+    /// A step's partitions are known. A list that is not proved complete retires nothing.
+    async fn listed(&mut self, calls: &TaskCalls, end: TaskEnd, failure: Option<String>) -> Result<(), BrokerError> {
+        let step = calls.step.clone();
+        let (listed, bad) = partitions(end);
+        let verdict = {
+            let mut ledger = calls.ledger();
+            ledger.ended(failure.or(bad).as_deref().map_or(Ok(()), Err));
+            ledger.verdict()
         };
-        let mut listed: Vec<Partition> = Vec::with_capacity(names.len());
-        let mut bad = None;
-        let mut seen = std::collections::HashSet::new();
-        for name in names {
-            match Partition::new(name) {
-                Ok(partition) if seen.insert(partition.clone()) => listed.push(partition),
-                Ok(_) => {}
-                Err(e) => bad = Some(e.to_string()),
-            }
-        }
-        let mut ledger = running.calls.ledger();
-        ledger.ended(failure.or(bad).as_deref().map_or(Ok(()), Err));
-        let verdict = ledger.verdict();
         if let Some(reason) = &verdict.reason {
-            collected.failed_listings.insert(step.clone(), reason.clone());
-            collected.incomplete.insert(step.clone());
+            self.collected.failed_listings.insert(step.clone(), reason.clone());
+            self.collected.incomplete.insert(step.clone());
         }
-        collected.listings.insert(step.clone(), (listed.clone(), verdict.complete));
-        listed
+        // People who watch see at once how many there will be.
+        let key = |partition: &Partition| SliceKey { step: step.clone(), partition: partition.clone() };
+        let keys: Vec<SliceKey> = listed.iter().map(key).collect();
+        self.announce(&keys).await?;
+        self.schedule.listed(&step, &listed);
+        self.collected.listings.insert(step, (listed, verdict.complete));
+        Ok(())
     }
 
-    async fn write_notes(&self, notes: &mut Notes, tasks: &HashMap<TaskId, Running>) -> Result<(), BrokerError> {
-        let waiting = {
-            let waiting = self.caller.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            waiting.clone()
+    /// Writes what has come together, how far each slice is, and the slice that has just ended.
+    async fn write(&mut self, ended: Option<&SliceEnd>) -> Result<(), BrokerError> {
+        let progress = match ended {
+            // The next tick is soon enough for the others.
+            Some(_) => Vec::new(),
+            None => self.progress(),
         };
-        let progress: Vec<SliceProgress> = tasks
-            .values()
-            .filter(|r| r.kind == TaskKind::Run)
-            .map(|r| SliceProgress {
-                slice: r.calls.slice(),
-                done: r.progress.0,
-                total: r.progress.1,
-                note: waiting.clone().unwrap_or_default(),
-            })
-            .collect();
-        if progress.is_empty() && notes.lines.is_empty() && notes.rejections.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.store.tenant(self.claim.tenant).await?;
-        log::append(&mut tx, &self.claim, &notes.lines).await?;
-        rejections::append(&mut tx, &self.claim, &notes.rejections).await?;
-        run_slices::progress(&mut tx, &self.claim, &progress).await?;
-        tx.commit().await?;
-        notes.rejections.clear();
-        notes.lines.clear();
-        if notes.dropped > 0 {
-            let text = format!("{} log lines came too fast and were dropped", notes.dropped);
-            notes.dropped = 0;
-            notes.push(Source::Host, 2, None, text);
-        }
-        Ok(())
+        Ok(self.broker.journal.write(&mut self.notes, &progress, ended).await?)
+    }
+
+    fn progress(&self) -> Vec<SliceProgress> {
+        let waiting = self.broker.caller.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let slices = self.tasks.values().filter(|r| r.calls.kind == TaskKind::Run);
+        let progress = slices.map(|r| SliceProgress {
+            slice: r.calls.slice(),
+            done: r.progress.0,
+            total: r.progress.1,
+            note: waiting.clone().unwrap_or_default(),
+        });
+        progress.collect()
     }
 }
 
@@ -469,7 +366,7 @@ async fn collect(
     task: TaskId,
     mut batches: mpsc::Receiver<(AskId, Vec<u8>)>,
     sender: Sender,
-    events: mpsc::UnboundedSender<Event>,
+    failed: mpsc::UnboundedSender<BrokerError>,
 ) {
     while let Some((ask, batch)) = batches.recv().await {
         let taken = collector.lock().await.batch(task, &batch).await;
@@ -482,7 +379,7 @@ async fn collect(
         };
         if let Err(e) = sent {
             // Nobody listens when the run has ended already.
-            let _ = events.send(Event::Failed(e));
+            let _ = failed.send(e);
             return;
         }
     }
@@ -490,22 +387,4 @@ async fn collect(
 
 fn stray(task: TaskId, what: &str) -> BrokerError {
     BrokerError::Protocol(format!("task {task} {what}, and it isn't running"))
-}
-
-fn slice_row(end: &SliceEnd) -> run_slices::SliceEnd {
-    run_slices::SliceEnd {
-        outcome: end.outcome,
-        complete: end.verdict.complete,
-        reason: end.verdict.reason.clone().unwrap_or_default(),
-        counts: end.tally.counts.clone(),
-        usage: Some(serde_json::json!({
-            "cpu_us": end.usage.cpu_us,
-            "memory_bytes": end.usage.memory_bytes,
-            "host_calls": end.usage.host_calls,
-            "emit_objects": end.usage.emit_objects,
-            "emit_bytes": end.usage.emit_bytes,
-            "set_aside": end.tally.rejected,
-            "missing_permission": end.verdict.missing_permission,
-        })),
-    }
 }

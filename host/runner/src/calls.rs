@@ -3,23 +3,23 @@
 //! the guest.
 
 use crate::recorder::Recorder;
+use crate::task_calls::{Pending, TaskCalls, page_token};
 use porthole_egress::{CallFault, Observer, Reply, ReplyRules, Session};
 use porthole_model::grant::{Denial, Layer, Policy};
-use porthole_model::id::{OperationId, Partition, Slot, StepId};
+use porthole_model::id::{OperationId, Slot};
 use porthole_model::manifest::Body;
 use porthole_model::operation::PreparedRequest;
 use porthole_model::page::{NextPage, PageChain, next_page};
-use porthole_model::run::SliceKey;
-use porthole_model::slice::SliceLedger;
 use porthole_store::calls::{CallEnd, Decision, NewCall};
-use porthole_wire::{AskId, Call, CallError, Response, TaskId};
-use std::collections::{BTreeMap, HashMap};
+use porthole_wire::{AskId, Call, CallError, Response};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Calls that one run may make. The largest organisation we know needs some 100,000.
+/// Calls that one run may make. The largest organisation we know needs some 100,000. A denied call counts as well: its
+/// record is a durable row like any other.
 pub const MAX_CALLS: u64 = 2_000_000;
 /// Answer bytes that one run may take in: 64 GiB, a hundred times a large organisation's.
 pub const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
@@ -39,49 +39,6 @@ pub struct OperationUse {
     pub waited_ms: u64,
 }
 
-/// One task, as far as its calls are concerned.
-pub struct TaskCalls {
-    /// The task.
-    pub task: TaskId,
-    /// Its step.
-    pub step: StepId,
-    /// Its partition.
-    pub partition: Partition,
-    /// What the wire says about its completeness.
-    pub ledger: Mutex<SliceLedger>,
-    pages: Mutex<HashMap<u64, Pending>>,
-}
-
-struct Pending {
-    operation: OperationId,
-    arguments: Vec<(String, String)>,
-    credential: Option<String>,
-    chain: PageChain,
-}
-
-impl TaskCalls {
-    /// A task that has made no call yet.
-    #[must_use]
-    pub fn new(task: TaskId, step: StepId, partition: Partition) -> Self {
-        Self { task, step, partition, ledger: Mutex::default(), pages: Mutex::default() }
-    }
-
-    /// Its slice.
-    #[must_use]
-    pub fn slice(&self) -> SliceKey {
-        SliceKey { step: self.step.clone(), partition: self.partition.clone() }
-    }
-
-    /// The ledger. A panic elsewhere while it was held leaves plain counters behind, so it is used all the same.
-    pub fn ledger(&self) -> MutexGuard<'_, SliceLedger> {
-        self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn pages(&self) -> MutexGuard<'_, HashMap<u64, Pending>> {
-        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
 /// Performs the calls of one run.
 pub struct Caller {
     /// The three owners' answer.
@@ -96,6 +53,8 @@ pub struct Caller {
     pub cancelled: CancellationToken,
     /// Counts the run's records.
     pub sequence: AtomicI64,
+    /// The most calls of this run.
+    pub max_calls: u64,
     /// Calls so far.
     pub calls: AtomicU64,
     /// Answer bytes so far.
@@ -117,11 +76,16 @@ impl Observer for Caller {
 impl Caller {
     /// Performs the calls of one question, at once; answers in their order.
     pub async fn many(&self, task: &TaskCalls, ask: AskId, calls: Vec<Call>) -> Vec<Result<Response, CallError>> {
-        let calls = calls.into_iter().enumerate().map(|(i, call)| self.one(task, token(ask, i), call));
+        let calls = calls.into_iter().enumerate().map(|(i, call)| self.one(task, page_token(ask, i), call));
         futures_util::future::join_all(calls).await
     }
 
     async fn one(&self, task: &TaskCalls, token: u64, call: Call) -> Result<Response, CallError> {
+        // First of all: what is denied costs a record too, and must not go on without end.
+        if let Some(limit) = self.over_limit() {
+            task.ledger().faulted("limit", &limit, None);
+            return Err(CallError::Limit(limit));
+        }
         let Pending { operation, arguments, credential, chain } = match call {
             Call::Begin { operation, arguments, credential } => match OperationId::new(operation.clone()) {
                 Ok(id) => {
@@ -149,10 +113,6 @@ impl Caller {
         };
         if let Err(denial) = self.check_credential(&request, credential.as_deref()) {
             return Err(self.denied(task, denial).await);
-        }
-        if let Some(limit) = self.over_limit() {
-            task.ledger().faulted("limit", &limit, None);
-            return Err(CallError::Limit(limit));
         }
         task.ledger().called();
         let reply = self.send(task, &request).await?;
@@ -270,8 +230,8 @@ impl Caller {
     }
 
     fn over_limit(&self) -> Option<String> {
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= MAX_CALLS {
-            return Some(format!("a run makes at most {MAX_CALLS} calls"));
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.max_calls {
+            return Some(format!("a run makes at most {} calls", self.max_calls));
         }
         (self.response_bytes.load(Ordering::Relaxed) >= MAX_RESPONSE_BYTES)
             .then(|| format!("a run takes in at most {MAX_RESPONSE_BYTES} bytes"))
@@ -316,12 +276,6 @@ impl Caller {
     pub fn usage(&self) -> MutexGuard<'_, BTreeMap<OperationId, OperationUse>> {
         self.usage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// A page token names the call that opened the list: its question and its place in it. So a replay gives the same tokens.
-fn token(ask: AskId, place: usize) -> u64 {
-    // A question has at most 64 calls.
-    ask.wrapping_mul(64).wrapping_add(place as u64)
 }
 
 fn unknown(operation: &str) -> Denial {

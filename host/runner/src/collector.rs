@@ -1,13 +1,13 @@
-//! The collector of one run owns everything that emitted objects touch: the digest index, the staging writer, the
-//! spool and the counts. Batches reach it through a channel, one after the other, so nothing here needs a lock.
+//! The collector of one run owns everything that emitted objects touch: the digest index, the place where new and
+//! changed objects go, the spool and the counts. Batches reach it through a channel, one after the other, so nothing here needs a lock.
 
 use crate::index::{Index, IndexFull, Seen};
+use crate::sink::Sink;
 use crate::spool::Spool;
 use porthole_model::object::{Row, RowKind};
 use porthole_model::parse::{Rejection, StepTypes, parse_line};
 use porthole_model::run::{Counts, TypeCounts};
 use porthole_store::StoreError;
-use porthole_store::staging::StagingWriter;
 use porthole_wire::{EntityPage, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -69,7 +69,7 @@ struct TaskState {
 pub struct Collector {
     index: Index,
     types: Types,
-    staging: StagingWriter,
+    sink: Sink,
     spool: Spool,
     tasks: HashMap<TaskId, TaskState>,
     slice_names: HashMap<i32, String>,
@@ -104,8 +104,8 @@ impl Types {
 impl Collector {
     /// A collector over a loaded index.
     #[must_use]
-    pub fn new(index: Index, types: Types, staging: StagingWriter, spool: Spool) -> Self {
-        Self { index, types, staging, spool, tasks: HashMap::new(), slice_names: HashMap::new() }
+    pub fn new(index: Index, types: Types, sink: Sink, spool: Spool) -> Self {
+        Self { index, types, sink, spool, tasks: HashMap::new(), slice_names: HashMap::new() }
     }
 
     /// A task may emit from now on.
@@ -130,7 +130,7 @@ impl Collector {
                 Ok(row) => row,
                 Err(rejection) => {
                     if let Some(key) = rejection.key_hash {
-                        self.index.keep(key, state.slice);
+                        self.index.keep(key);
                     }
                     state.tally.reject(&rejection);
                     continue;
@@ -154,8 +154,8 @@ impl Collector {
                 self.spool.keep(task, &row)?;
             }
             match seen {
-                Seen::New => self.staging.created(slice, &row).await?,
-                Seen::Changed => self.staging.updated(slice, &row).await?,
+                Seen::New => self.sink.created(slice, &row).await?,
+                Seen::Changed => self.sink.updated(slice, &row).await?,
                 Seen::Unchanged | Seen::Duplicate(_) => {}
             }
         }
@@ -176,7 +176,7 @@ impl Collector {
     /// When staging fails.
     pub async fn stage_gone(&mut self, sweepable: &BTreeSet<i32>) -> Result<(), CollectError> {
         for known in self.index.gone(sweepable) {
-            self.staging.gone(known.slice, known.kind, known.key).await?;
+            self.sink.gone(known.slice, known.kind, known.key).await?;
         }
         Ok(())
     }
@@ -197,10 +197,10 @@ impl Collector {
         self.index.digest()
     }
 
-    /// Gives the staging writer back, for the reconcile.
+    /// Gives the sink back, for the reconcile.
     #[must_use]
-    pub fn into_staging(self) -> StagingWriter {
-        self.staging
+    pub fn into_sink(self) -> Sink {
+        self.sink
     }
 }
 

@@ -2,18 +2,21 @@
 //! ends with an outcome, whose fault it was, and a message; and the graph is as it was, or as the run found it, never
 //! half.
 
-use crate::broker::{Broker, Collected};
+use crate::broker::Broker;
 use crate::calls::Caller;
+use crate::collected::Collected;
 use crate::collector::{CollectError, Collector, Types};
 use crate::compile::Compiler;
 use crate::error::RunError;
 use crate::finish::{self, Ending, Results};
 use crate::index::Index;
+use crate::journal::Journal;
 use crate::limits::RunLimits;
 use crate::prepare::{Prepared, chain, prepare};
 use crate::process::{Peaks, Sandbox, peak_memory_of};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
+use crate::sink::Sink;
 use crate::spool::Spool;
 use jiff::Timestamp;
 use porthole_egress::credential::Credentials;
@@ -126,8 +129,7 @@ async fn run(
     let collector = Arc::new(Mutex::new(collector));
     let schedule = Schedule::new(on_steps(&prepared));
     let broker = Broker {
-        store: parts.store.clone(),
-        claim,
+        journal: Journal::Store { store: parts.store.clone(), claim },
         manifest: Arc::clone(&prepared.manifest),
         types: std::mem::take(&mut prepared.types),
         config_json: std::mem::take(&mut prepared.config_json),
@@ -204,6 +206,7 @@ fn caller(
         bound,
         cancelled: signals.cancel.clone(),
         sequence: AtomicI64::new(1),
+        max_calls: parts.limits.max_calls,
         calls: AtomicU64::new(0),
         response_bytes: AtomicU64::new(0),
         usage: std::sync::Mutex::default(),
@@ -229,6 +232,6 @@ async fn collector(parts: &Parts, claim: Claim, prepared: &Prepared) -> Result<(
     }
     known.seal();
     let spool = Spool::new(&prepared.manifest).map_err(RunError::Spool)?;
-    let staging = StagingWriter::new(&parts.store, claim);
-    Ok((Collector::new(known, types, staging, spool), generation))
+    let sink = Sink::Staging(StagingWriter::new(&parts.store, claim));
+    Ok((Collector::new(known, types, sink, spool), generation))
 }

@@ -1,8 +1,8 @@
 //! The end of a run: from what the slices came to, to the graph. What is decided (outcome, retired partitions, the brake)
 //! is decided from values; the acts are the store's.
 
-use crate::broker::Collected;
 use crate::calls::OperationUse;
+use crate::collected::{Collected, SliceEnd};
 use crate::collector::Collector;
 use crate::error::RunError;
 use crate::prepare::Prepared;
@@ -117,7 +117,7 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
         "operations": usage,
         "peak_memory_bytes": { "sandbox": peaks.sandbox, "worker": peaks.worker },
     }));
-    input.staged = collector.into_staging().finish().await?;
+    input.staged = collector.into_sink().finish().await?;
     let mut tx = store.tenant(claim.tenant).await?;
     let mut would = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await?;
     if mode == RunMode::Plan {
@@ -141,7 +141,7 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
 }
 
 fn slice_results(collected: &Collected) -> Vec<SliceResult> {
-    let result = |s: &crate::broker::SliceEnd| SliceResult {
+    let result = |s: &SliceEnd| SliceResult {
         slice_id: s.slice,
         complete: s.verdict.complete,
         reason: s.verdict.reason.clone().unwrap_or_default(),

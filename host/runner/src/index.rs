@@ -27,6 +27,8 @@ pub struct Known {
     /// Entity or relationship.
     pub kind: ObjectKind,
     seen_by: i32,
+    /// The run saw it and it was bad: what the graph has of it stays, and counts neither as seen nor as gone.
+    kept: bool,
 }
 
 /// What an emitted object is, compared with the graph.
@@ -71,7 +73,7 @@ impl Index {
         if self.known.len() >= MAX_INDEX_ROWS {
             return Err(IndexFull);
         }
-        self.known.push(Known { key, content, slice, type_id, kind, seen_by: UNSEEN });
+        self.known.push(Known { key, content, slice, type_id, kind, seen_by: UNSEEN, kept: false });
         Ok(())
     }
 
@@ -107,19 +109,20 @@ impl Index {
         Ok(Seen::New)
     }
 
-    /// Remembers that an object was seen although it was bad: what the graph has of it stays.
-    pub fn keep(&mut self, key: KeyHash, slice: i32) {
+    /// Remembers that an object came and was bad: what the graph has of it stays. It isn't part of the digest, which is
+    /// over what was accepted and nothing else, and a good object of the same key is accepted as ever: neither may depend
+    /// on what the graph held before, or a replay would find another digest.
+    pub fn keep(&mut self, key: KeyHash) {
         if let Ok(at) = self.known.binary_search_by_key(&key, |k| k.key)
             && let Some(known) = self.known.get_mut(at)
-            && known.seen_by == UNSEEN
         {
-            known.seen_by = slice;
+            known.kept = true;
         }
     }
 
     /// What the graph held in these slices and the run did not see.
     pub fn gone<'a>(&'a self, complete: &'a BTreeSet<i32>) -> impl Iterator<Item = &'a Known> + 'a {
-        self.known.iter().filter(|k| k.seen_by == UNSEEN && complete.contains(&k.slice))
+        self.known.iter().filter(|k| k.seen_by == UNSEEN && !k.kept && complete.contains(&k.slice))
     }
 
     /// Objects that the graph held when the run started, by type number.
@@ -127,7 +130,7 @@ impl Index {
         self.known.iter()
     }
 
-    /// BLAKE3 over (key, content) of everything that the run saw, in the order of the keys: equal input gives an equal
+    /// BLAKE3 over (key, content) of everything that the run accepted, in the order of the keys: equal input gives an equal
     /// digest, in whatever order it arrived.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -190,6 +193,20 @@ mod tests {
             |complete: &[i32]| index.gone(&complete.iter().copied().collect()).map(|k| k.key).collect::<Vec<_>>();
         assert_eq!(gone(&[]), []);
         assert_eq!(gone(&[1]), [key(2), key(3)]);
+    }
+
+    #[test]
+    fn a_bad_object_keeps_its_former_version_and_is_not_in_the_digest() {
+        let (mut known, mut fresh) = (index(), Index::default());
+        known.keep(key(1));
+        assert_eq!(known.digest(), fresh.digest(), "nothing was accepted");
+        let complete = BTreeSet::from([1]);
+        assert_eq!(known.gone(&complete).map(|k| k.key).collect::<Vec<_>>(), [key(2), key(3)]);
+        // A good object after a bad one of its key is accepted, whatever the graph held.
+        fresh.keep(key(1));
+        assert_eq!(known.offer(key(1), content(7), 1), Ok(Seen::Changed));
+        assert_eq!(fresh.offer(key(1), content(7), 1), Ok(Seen::New));
+        assert_eq!(known.digest(), fresh.digest());
     }
 
     #[test]

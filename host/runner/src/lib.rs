@@ -6,16 +6,20 @@
 
 pub mod broker;
 pub mod calls;
+pub mod collected;
 pub mod collector;
 pub mod compile;
 pub mod error;
 pub mod execute;
 pub mod finish;
 pub mod index;
+pub mod journal;
 pub mod limits;
 pub mod prepare;
 pub mod process;
 pub mod recorder;
 pub mod schedule;
+pub mod sink;
 pub mod spool;
+pub mod task_calls;
 pub mod worker;

@@ -14,6 +14,8 @@ pub struct RunLimits {
     /// The longest run. A day's worth would mean that the provider lets us in far too slowly; six hours carry 20,000
     /// requests a second down to one a second.
     pub wall: Duration,
+    /// Calls of one run, sent or denied: [`crate::calls::MAX_CALLS`].
+    pub max_calls: u64,
 }
 
 /// The longest single wait. Budgets of providers are mostly by the hour; five minutes more for clocks that differ.
@@ -24,7 +26,12 @@ const WAIT_BUDGET: Duration = Duration::from_secs(5 * 3600);
 impl Default for RunLimits {
     fn default() -> Self {
         let calls = CallLimits { max_wait_one: MAX_WAIT, retry_budget: WAIT_BUDGET, ..CallLimits::default() };
-        Self { sandbox: porthole_wire::Limits::default(), calls, wall: Duration::from_secs(6 * 3600) }
+        Self {
+            sandbox: porthole_wire::Limits::default(),
+            calls,
+            wall: Duration::from_secs(6 * 3600),
+            max_calls: crate::calls::MAX_CALLS,
+        }
     }
 }
 
@@ -40,7 +47,7 @@ impl RunLimits {
             ("step_emit_bytes", s.emit_bytes),
             ("step_host_calls", s.host_calls),
             ("step_log_lines", s.log_lines),
-            ("run_calls", crate::calls::MAX_CALLS),
+            ("run_calls", self.max_calls),
             ("run_response_bytes", crate::calls::MAX_RESPONSE_BYTES),
             ("run_objects", crate::index::MAX_INDEX_ROWS as u64),
             ("run_wall_s", self.wall.as_secs()),

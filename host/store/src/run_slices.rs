@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use std::time::Duration;
 
 /// A slice of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -131,6 +132,33 @@ pub async fn check_claim(tx: &mut TenantTx, claim: &Claim) -> Result<()> {
         .await
         .what("check a claim")?;
     if current { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+}
+
+/// Slices began, each so long ago: a worker writes beginnings in batches, not one by one.
+///
+/// # Errors
+/// `StaleClaim` when the claim is no longer current.
+pub async fn began(tx: &mut TenantTx, claim: &Claim, slices: &[(SliceKey, Duration)]) -> Result<()> {
+    check_claim(tx, claim).await?;
+    let steps: Vec<&str> = slices.iter().map(|(s, _)| s.step.as_str()).collect();
+    let partitions: Vec<&str> = slices.iter().map(|(s, _)| s.partition.as_str()).collect();
+    let ago: Vec<f64> = slices.iter().map(|(_, ago)| ago.as_secs_f64()).collect();
+    sqlx::query(
+        "INSERT INTO run_slices (tenant_id, run_id, step, partition, state, started_at) \
+         SELECT $1, $2, s.step, s.partition, 'running', clock_timestamp() - make_interval(secs => s.ago) \
+         FROM unnest($3::text[], $4::text[], $5::float8[]) AS s (step, partition, ago) \
+         ON CONFLICT (tenant_id, run_id, step, partition) \
+             DO UPDATE SET state = 'running', started_at = EXCLUDED.started_at",
+    )
+    .bind(tx.tenant().0)
+    .bind(claim.run.0)
+    .bind(steps)
+    .bind(partitions)
+    .bind(ago)
+    .execute(tx.conn())
+    .await
+    .what("begin slices")
+    .map(drop)
 }
 
 /// A slice begins.

@@ -1,0 +1,60 @@
+//! Where new and changed objects go: into the run's staging table, or, in a replay, nowhere or into memory.
+
+use porthole_model::object::{KeyHash, Row};
+use porthole_store::StoreError;
+use porthole_store::staging::{ObjectKind, Staged, StagingWriter};
+
+/// See the module's documentation.
+pub enum Sink {
+    /// The staging table of a claimed run.
+    Staging(StagingWriter),
+    /// Nowhere: only the digest and the counts matter.
+    Nowhere,
+}
+
+impl Sink {
+    /// Takes an object that the index didn't have.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn created(&mut self, slice: i32, row: &Row) -> Result<(), StoreError> {
+        match self {
+            Self::Staging(staging) => staging.created(slice, row).await,
+            Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Takes an object that the index had with another content, or for another slice.
+    ///
+    /// # Errors
+    /// As [`Sink::created`].
+    pub async fn updated(&mut self, slice: i32, row: &Row) -> Result<(), StoreError> {
+        match self {
+            Self::Staging(staging) => staging.updated(slice, row).await,
+            // A replay's index knows nothing from before, so nothing is ever changed.
+            Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Takes the deletion of an object that its slice no longer contains.
+    ///
+    /// # Errors
+    /// As [`Sink::created`].
+    pub async fn gone(&mut self, slice: i32, kind: ObjectKind, key: KeyHash) -> Result<(), StoreError> {
+        match self {
+            Self::Staging(staging) => staging.gone(slice, kind, key).await,
+            Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// Hands over what still waits, and says how much was staged.
+    ///
+    /// # Errors
+    /// As [`Sink::created`].
+    pub async fn finish(self) -> Result<Staged, StoreError> {
+        match self {
+            Self::Staging(staging) => staging.finish().await,
+            Self::Nowhere => Ok(Staged::default()),
+        }
+    }
+}
