@@ -105,24 +105,9 @@ impl SliceLedger {
         self.open_pages.remove(&token)
     }
 
-    /// An object was emitted and is good.
-    pub fn accepted(&mut self) {
-        self.accepted += 1;
-    }
-
-    /// An object was emitted, is bad and was set aside; its key is known, so what is stored under the key can be kept.
-    pub fn rejected(&mut self) {
-        self.rejected += 1;
-    }
-
-    /// An object was set aside and nobody can say which it was (its line has no readable key). It may be one that is
-    /// stored, so the slice is incomplete.
-    pub fn rejected_unidentified(&mut self) {
-        self.rejected += 1;
-        self.unidentified += 1;
-    }
-
-    /// Adds what a whole task emitted: good objects, bad ones, and those of the bad ones that nobody can identify.
+    /// Adds what a task emitted: good objects, bad ones that were set aside, and those of the bad ones that nobody can
+    /// identify, because their line has no readable key. One of those may be an object that is stored, so the slice is
+    /// incomplete; of the others, what is stored under their key is kept.
     pub fn emitted(&mut self, accepted: u64, rejected: u64, unidentified: u64) {
         self.accepted += accepted;
         self.rejected += rejected;

@@ -9,7 +9,7 @@ fn good() -> SliceLedger {
     ledger.page_opened(1);
     assert!(ledger.page_followed(1));
     ledger.called();
-    (0..500).for_each(|_| ledger.accepted());
+    ledger.emitted(500, 0, 0);
     ledger.ended(Ok(()));
     ledger
 }
@@ -45,9 +45,9 @@ fn whatever_is_missing_makes_it_incomplete_though_the_guest_says_ok() {
         ("status: 500", |l| l.faulted("status", "500", None), Outcome::Partial),
         ("cut short: body", |l| l.cut("body"), Outcome::Partial),
         ("1 lists were not followed", |l| l.page_opened(7), Outcome::Partial),
-        ("1 bad objects had no readable key", SliceLedger::rejected_unidentified, Outcome::Partial),
+        ("1 bad objects had no readable key", |l| l.emitted(0, 1, 1), Outcome::Partial),
         ("the run was cancelled", SliceLedger::cancelled, Outcome::Cancelled),
-        ("11 of 511 objects were bad", |l| (0..11).for_each(|_| l.rejected()), Outcome::Failed),
+        ("11 of 511 objects were bad", |l| l.emitted(0, 11, 0), Outcome::Failed),
     ];
     for (reason, change, outcome) in cases {
         let (verdict, ended) = after(change);
@@ -81,8 +81,7 @@ fn the_deepest_cause_is_named_with_the_permission_that_was_missing() {
 fn odd_data_is_tolerated_up_to_a_share() {
     let bad = |accepted: u64, rejected: u64| {
         let mut ledger = SliceLedger::new();
-        (0..accepted).for_each(|_| ledger.accepted());
-        (0..rejected).for_each(|_| ledger.rejected());
+        ledger.emitted(accepted, rejected, 0);
         ledger.ended(Ok(()));
         !ledger.verdict().complete
     };

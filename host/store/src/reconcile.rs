@@ -24,7 +24,6 @@ use porthole_model::run::{Claim, Counts};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Executor};
-use std::collections::BTreeMap;
 use work::Work;
 
 /// How one slice went.
@@ -217,31 +216,6 @@ pub async fn diff(tx: &mut TenantTx, claim: &Claim, staged: Staged, sweepable: &
     bound_plans(tx).await?;
     check_staged(tx, &table, staged).await?;
     Ok(Work { claim, table: &table, shard: tx.shard(), sweepable }.diff(tx).await?.by_type)
-}
-
-/// How many objects of each type an instance has: what the brake's share is of.
-///
-/// # Errors
-/// When the database fails.
-pub async fn total_by_type(tx: &mut TenantTx, instance: InstanceId) -> Result<BTreeMap<String, u64>> {
-    let (tenant, shard) = (tx.tenant(), tx.shard());
-    let rows = sqlx::query(
-        "SELECT _type, count(*) AS n FROM entities \
-             WHERE tenant_id = $1 AND shard = $2 AND instance_id = $3 GROUP BY _type \
-         UNION ALL SELECT _type, count(*) AS n FROM relationships \
-             WHERE tenant_id = $1 AND shard = $2 AND instance_id = $3 GROUP BY _type",
-    )
-    .bind(tenant.0)
-    .bind(shard)
-    .bind(instance.0)
-    .fetch_all(tx.conn())
-    .await
-    .what("count an instance's objects")?;
-    let mut totals = BTreeMap::new();
-    for row in &rows {
-        *totals.entry(row.column("_type")?).or_default() += row.count("n")?;
-    }
-    Ok(totals)
 }
 
 async fn count_dangling(tx: &mut TenantTx, instance: InstanceId) -> Result<u64> {
