@@ -2,8 +2,9 @@
 //!
 //! Start reading at [`manifest`] (what a module asks for), [`operation`] (from a template and arguments to a request)
 //! and [`grant`] (who may do what). What comes back from outside is judged in [`parse`] (what a guest emits), [`page`]
-//! (where a list goes on) and [`mod@slice`] (whether everything was seen).
+//! (where a list goes on) and [`mod@slice`] (whether everything was seen). What is done is told in [`audit`].
 
+pub mod audit;
 pub mod brake;
 pub mod context;
 pub mod grant;

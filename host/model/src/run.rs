@@ -35,10 +35,12 @@ macro_rules! text_enum {
     };
 }
 
+pub(crate) use text_enum;
+
 /// A word that is none of an enum's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of the words expected here")]
-pub struct UnknownWord(String);
+pub struct UnknownWord(pub(crate) String);
 
 text_enum!(
     /// Where a run stands.

@@ -1,10 +1,12 @@
 //! Credentials: sealed secrets in slots. What is sealed here is opened in one room only, and that isn't this one.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{CredentialId, InstanceId, Slot};
 use serde::Serialize;
@@ -88,7 +90,7 @@ pub async fn next_version(tx: &mut TenantTx, instance: InstanceId, slot: &Slot) 
 /// # Errors
 /// `NotFound` when the tenant has no such instance, `Changed` when someone else filled the slot in the meantime.
 pub async fn set(ctx: &OpContext, tx: &mut TenantTx, new: NewCredential<'_>) -> Result<Credential> {
-    end(tx, new.instance, new.slot).await?;
+    let replaced = end(tx, new.instance, new.slot).await?;
     let tenant = tx.tenant();
     let row = sqlx::query(
         "INSERT INTO credentials (tenant_id, instance_id, slot, version, credential_id, method, sealed, set_by) \
@@ -105,11 +107,22 @@ pub async fn set(ctx: &OpContext, tx: &mut TenantTx, new: NewCredential<'_>) -> 
     .bind(ctx.actor.to_string())
     .fetch_optional(tx.conn())
     .await;
-    match row {
-        Ok(row) => read(&row.ok_or_else(|| StoreError::not_found("instance", new.instance))?),
-        Err(e) if is_unique_violation(&e) => Err(StoreError::Changed { kind: "credential", id: new.slot.to_string() }),
-        Err(source) => Err(StoreError::Query { what: "store a credential", source }),
-    }
+    let credential = match row {
+        Ok(row) => read(&row.ok_or_else(|| StoreError::not_found("instance", new.instance))?)?,
+        Err(e) if is_unique_violation(&e) => {
+            return Err(StoreError::Changed { kind: "credential", id: new.slot.to_string() });
+        }
+        Err(source) => return Err(StoreError::Query { what: "store a credential", source }),
+    };
+    // Not even a digest of the sealed bytes: there is nothing that anyone would check with it.
+    let entry = Entry::new(Action::CredentialSet, Object::slot(new.instance, new.slot.as_str()))
+        .instance(new.instance)
+        .fact("method", &credential.method)
+        .fact("credential", credential.id)
+        .count("version", u64::try_from(credential.version).unwrap_or(0))
+        .count("replaced", u64::from(replaced));
+    audit::append(ctx, tx, entry).await?;
+    Ok(credential)
 }
 
 /// Ends the live secret of a slot. Returns whether there was one.
@@ -132,8 +145,12 @@ async fn end(tx: &mut TenantTx, instance: InstanceId, slot: &Slot) -> Result<boo
 ///
 /// # Errors
 /// `NotFound` when the slot is empty.
-pub async fn remove(_ctx: &OpContext, tx: &mut TenantTx, instance: InstanceId, slot: &Slot) -> Result<()> {
-    if end(tx, instance, slot).await? { Ok(()) } else { Err(StoreError::not_found("credential", slot)) }
+pub async fn remove(ctx: &OpContext, tx: &mut TenantTx, instance: InstanceId, slot: &Slot) -> Result<()> {
+    if !end(tx, instance, slot).await? {
+        return Err(StoreError::not_found("credential", slot));
+    }
+    let entry = Entry::new(Action::CredentialRemoved, Object::slot(instance, slot.as_str())).instance(instance);
+    audit::append(ctx, tx, entry).await.map(drop)
 }
 
 /// The live secret of a slot, sealed.

@@ -1,10 +1,12 @@
 //! Grants: what a tenant lets an instance do. A new grant is a new version; the old ones stay, for the record.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::grant::Grant;
 use porthole_model::id::InstanceId;
@@ -40,6 +42,7 @@ fn read(row: &PgRow) -> Result<Granted> {
 /// `NotFound` when the tenant has no such instance, `Changed` when someone else set a grant at the same moment.
 pub async fn set(ctx: &OpContext, tx: &mut TenantTx, instance: InstanceId, grant: &Grant) -> Result<Granted> {
     let tenant = tx.tenant();
+    let before = current(tx, instance).await?;
     let row = sqlx::query(
         "INSERT INTO grants (tenant_id, instance_id, version, allowed, actor) \
          SELECT $1, i.instance_id, \
@@ -54,13 +57,34 @@ pub async fn set(ctx: &OpContext, tx: &mut TenantTx, instance: InstanceId, grant
     .bind(ctx.actor.to_string())
     .fetch_optional(tx.conn())
     .await;
-    match row {
-        Ok(row) => read(&row.ok_or_else(|| StoreError::not_found("instance", instance))?),
+    let granted = match row {
+        Ok(row) => read(&row.ok_or_else(|| StoreError::not_found("instance", instance))?)?,
         Err(e) if is_unique_violation(&e) => {
-            Err(StoreError::Changed { kind: "grant of instance", id: instance.to_string() })
+            return Err(StoreError::Changed { kind: "grant of instance", id: instance.to_string() });
         }
-        Err(source) => Err(StoreError::Query { what: "set a grant", source }),
+        Err(source) => return Err(StoreError::Query { what: "set a grant", source }),
+    };
+    audit::append(ctx, tx, entry(instance, before.as_ref(), &granted)).await?;
+    Ok(granted)
+}
+
+/// The record of a new grant: the operations that came and went by name, limits by number, both grants by digest.
+fn entry(instance: InstanceId, before: Option<&Granted>, after: &Granted) -> Entry {
+    let none = Grant::default();
+    let (old, new) = (before.map_or(&none, |b| &b.grant), &after.grant);
+    let mut entry = Entry::new(Action::GrantSet, Object::new("grant", format_args!("{instance}/{}", after.version)))
+        .instance(instance)
+        .count("version", u64::try_from(after.version).unwrap_or(0))
+        .count("operations", new.operations.len() as u64)
+        .count("operations-added", new.operations.difference(&old.operations).count() as u64)
+        .count("operations-removed", old.operations.difference(&new.operations).count() as u64)
+        .count("limits", new.limits.values().map(Vec::len).sum::<usize>() as u64)
+        .count("steps-off", new.steps_off.len() as u64)
+        .digest_json("grant", new);
+    if before.is_some() {
+        entry = entry.digest_json("grant-before", old);
     }
+    entry
 }
 
 /// The grant of an instance that counts. None when nobody has granted anything: nothing is allowed then.

@@ -1,10 +1,12 @@
 //! Instances: a tenant's configured integrations.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{InstanceId, ModuleDigest, Name};
 use serde::{Deserialize, Serialize};
@@ -91,14 +93,25 @@ pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewInstance<'_>) ->
     .bind(ctx.actor.to_string())
     .fetch_one(tx.conn())
     .await;
-    match row {
-        Ok(row) => read(&row),
-        Err(e) if is_unique_violation(&e) => Err(StoreError::Exists { kind: "instance", id: new.name.to_string() }),
-        Err(e) if e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) => {
-            Err(StoreError::not_found("module", new.module))
+    let instance = match row {
+        Ok(row) => read(&row)?,
+        Err(e) if is_unique_violation(&e) => {
+            return Err(StoreError::Exists { kind: "instance", id: new.name.to_string() });
         }
-        Err(source) => Err(StoreError::Query { what: "create an instance", source }),
-    }
+        Err(e) if e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) => {
+            return Err(StoreError::not_found("module", new.module));
+        }
+        Err(source) => return Err(StoreError::Query { what: "create an instance", source }),
+    };
+    let entry = about(Action::InstanceCreated, &instance)
+        .digest("module", instance.module)
+        .commit_json("config", &instance.config);
+    audit::append(ctx, tx, entry).await?;
+    Ok(instance)
+}
+
+fn about(action: Action, instance: &Instance) -> Entry {
+    Entry::new(action, Object::instance(instance.id)).instance(instance.id).name(&instance.name)
 }
 
 /// An instance by its id.
@@ -163,12 +176,13 @@ pub struct InstanceUpdate {
 /// # Errors
 /// `NotFound` when the tenant has no such instance.
 pub async fn update(
-    _ctx: &OpContext,
+    ctx: &OpContext,
     tx: &mut TenantTx,
     instance: InstanceId,
     update: &InstanceUpdate,
 ) -> Result<Instance> {
     let tenant = tx.tenant();
+    let before = locked(tx, instance).await?;
     let row = sqlx::query(
         "UPDATE instances SET module_digest = coalesce($3, module_digest), config = coalesce($4, config), \
              brake_share = coalesce($5, brake_share), brake_floor = coalesce($6, brake_floor), \
@@ -185,5 +199,55 @@ pub async fn update(
     .fetch_optional(tx.conn())
     .await
     .what("change an instance")?;
+    let after = read(&row.ok_or_else(|| StoreError::not_found("instance", instance))?)?;
+    audit::append_all(ctx, tx, changes(&before, &after)).await?;
+    Ok(after)
+}
+
+/// An instance, which nobody else changes until the transaction ends.
+async fn locked(tx: &mut TenantTx, instance: InstanceId) -> Result<Instance> {
+    let tenant = tx.tenant();
+    let row = sqlx::query("SELECT * FROM instances WHERE tenant_id = $1 AND instance_id = $2 FOR NO KEY UPDATE")
+        .bind(tenant.0)
+        .bind(instance.0)
+        .fetch_optional(tx.conn())
+        .await
+        .what("change an instance")?;
     read(&row.ok_or_else(|| StoreError::not_found("instance", instance))?)
+}
+
+/// What there is to record of a change; nothing if nothing changed.
+fn changes(before: &Instance, after: &Instance) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut entry = about(Action::InstanceChanged, after);
+    let mut changed = false;
+    if before.module != after.module {
+        changed = true;
+        entry = entry.digest("module-before", before.module).digest("module", after.module);
+    }
+    if before.config != after.config {
+        changed = true;
+        // Which fields is no secret, and what an auditor asks first.
+        let fields: std::collections::BTreeSet<_> = before.config.keys().chain(after.config.keys()).collect();
+        let fields: Vec<&str> =
+            fields.into_iter().filter(|f| before.config.get(*f) != after.config.get(*f)).map(String::as_str).collect();
+        entry = entry
+            .fact("config-fields", fields.join(" "))
+            .commit_json("config-before", &before.config)
+            .commit_json("config", &after.config);
+    }
+    if before.brake != after.brake {
+        changed = true;
+        let shown = |b: Brake| format!("{} from {}", b.share, b.floor);
+        entry = entry.fact("brake-before", shown(before.brake)).fact("brake", shown(after.brake));
+    }
+    if changed {
+        entries.push(entry);
+    }
+    match (before.disabled, after.disabled) {
+        (false, true) => entries.push(about(Action::InstanceDisabled, after)),
+        (true, false) => entries.push(about(Action::InstanceEnabled, after)),
+        _ => {}
+    }
+    entries
 }

@@ -12,9 +12,12 @@
 //! A function that a person or a worker calls to change something takes the [`OpContext`] first. What happens under a
 //! [`Claim`] takes the claim instead: the claim says who, and a claim that is no longer current changes nothing.
 //!
+//! Whatever changes something writes its record with [`audit::append`], in the same transaction.
+//!
 //! [`OpContext`]: porthole_model::context::OpContext
 //! [`Claim`]: porthole_model::run::Claim
 
+pub mod audit;
 pub mod calls;
 pub mod changes;
 mod copy;

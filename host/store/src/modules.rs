@@ -1,11 +1,13 @@
 //! Modules: packed components by digest, and what compiling them gave. They belong to the platform, so both doors lead
 //! to them.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::sealed::Conn;
 use crate::tx::{AnyTx, PlatformTx};
 use jiff::Timestamp;
+use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{ModuleDigest, Name};
 use porthole_model::manifest::Manifest;
@@ -79,7 +81,18 @@ pub async fn add(ctx: &OpContext, tx: &mut PlatformTx, new: NewModule<'_>) -> Re
     .execute(tx.conn())
     .await;
     match inserted {
-        Ok(_) => get(tx, new.digest).await,
+        Ok(done) => {
+            if done.rows_affected() > 0 {
+                let entry = Entry::new(Action::ModulePublished, Object::module(new.digest))
+                    .name(&info.name)
+                    .fact("version", &info.version)
+                    .fact("publisher", new.publisher)
+                    .count("bytes", new.component.len() as u64)
+                    .count("operations", new.manifest.operations.len() as u64);
+                audit::append(ctx, tx, entry).await?;
+            }
+            get(tx, new.digest).await
+        }
         Err(e) if is_unique_violation(&e) => {
             Err(StoreError::Exists { kind: "module", id: format!("{}@{}", info.name, info.version) })
         }

@@ -1,10 +1,12 @@
 //! Tenants: the customers who own data, where each one's data lives, and each one's data key.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::sealed::Conn;
 use crate::tx::{AnyTx, PlatformTx, TenantTx};
 use jiff::Timestamp;
+use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{Name, TenantId};
 use serde::Serialize;
@@ -36,7 +38,8 @@ fn read(row: &PgRow) -> Result<Tenant> {
     })
 }
 
-/// Makes a tenant and gives it the shard with the fewest tenants.
+/// Makes a tenant and gives it the shard with the fewest tenants. The same record stands in the platform's log and is
+/// the first of the tenant's.
 ///
 /// # Errors
 /// `Exists` when the name is taken.
@@ -53,11 +56,17 @@ pub async fn create(ctx: &OpContext, tx: &mut PlatformTx, name: &Name) -> Result
     .bind(ctx.actor.to_string())
     .fetch_one(tx.conn())
     .await;
-    match row {
-        Ok(row) => read(&row),
-        Err(e) if is_unique_violation(&e) => Err(StoreError::Exists { kind: "tenant", id: name.to_string() }),
-        Err(source) => Err(StoreError::Query { what: "create a tenant", source }),
-    }
+    let tenant = match row {
+        Ok(row) => read(&row)?,
+        Err(e) if is_unique_violation(&e) => {
+            return Err(StoreError::Exists { kind: "tenant", id: name.to_string() });
+        }
+        Err(source) => return Err(StoreError::Query { what: "create a tenant", source }),
+    };
+    let entry = || Entry::new(Action::TenantCreated, Object::tenant(tenant.id)).name(&tenant.name);
+    audit::append(ctx, tx, entry()).await?;
+    audit::begin_log(ctx, tx, tenant.id, entry()).await?;
+    Ok(tenant)
 }
 
 /// Finds a tenant by its name.
@@ -110,7 +119,7 @@ pub async fn keys(tx: &mut TenantTx) -> Result<Vec<WrappedKey>> {
 ///
 /// # Errors
 /// `Changed` when someone else added that key in the meantime: read [`keys`] again and use theirs.
-pub async fn add_key(_ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
+pub async fn add_key(ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
     let tenant = tx.tenant();
     let done =
         sqlx::query("INSERT INTO tenant_keys (tenant_id, key_id, wrapped) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
@@ -120,17 +129,18 @@ pub async fn add_key(_ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> R
             .execute(tx.conn())
             .await
             .what("add a tenant's key")?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(StoreError::Changed { kind: "key of tenant", id: tenant.to_string() }),
+    if done.rows_affected() != 1 {
+        return Err(StoreError::Changed { kind: "key of tenant", id: tenant.to_string() });
     }
+    let key = Object::new("tenant-key", key.key_id);
+    audit::append(ctx, tx, Entry::new(Action::KeyCreated, key)).await.map(drop)
 }
 
 /// Replaces the wrapping of a data key, when the key-encryption key is rotated.
 ///
 /// # Errors
 /// `NotFound` when the tenant has no such key.
-pub async fn rewrap_key(_ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
+pub async fn rewrap_key(ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
     let tenant = tx.tenant();
     let done = sqlx::query("UPDATE tenant_keys SET wrapped = $3 WHERE tenant_id = $1 AND key_id = $2")
         .bind(tenant.0)
@@ -139,8 +149,9 @@ pub async fn rewrap_key(_ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -
         .execute(tx.conn())
         .await
         .what("re-wrap a tenant's key")?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(StoreError::not_found("tenant key", key.key_id)),
+    if done.rows_affected() != 1 {
+        return Err(StoreError::not_found("tenant key", key.key_id));
     }
+    let key = Object::new("tenant-key", key.key_id);
+    audit::append(ctx, tx, Entry::new(Action::KeyRewrapped, key)).await.map(drop)
 }

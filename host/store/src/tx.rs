@@ -1,6 +1,7 @@
 //! The two doors to the database.
 
 use crate::error::{Result, StoreError, What};
+use porthole_model::audit::Log;
 use porthole_model::id::TenantId;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
@@ -12,7 +13,10 @@ pub(crate) mod sealed {
 }
 
 /// Either door. What belongs to the platform (modules, the list of tenants) can be read through both.
-pub trait AnyTx: sealed::Conn {}
+pub trait AnyTx: sealed::Conn {
+    /// The audit log of what is changed through it.
+    fn log(&self) -> Log;
+}
 
 /// A transaction without a tenant: row security shows it no tenant's rows. Dropped without [`PlatformTx::commit`], it
 /// leaves nothing behind.
@@ -111,5 +115,14 @@ impl sealed::Conn for TenantTx {
     }
 }
 
-impl AnyTx for PlatformTx {}
-impl AnyTx for TenantTx {}
+impl AnyTx for PlatformTx {
+    fn log(&self) -> Log {
+        Log::Platform
+    }
+}
+
+impl AnyTx for TenantTx {
+    fn log(&self) -> Log {
+        Log::Tenant(self.tenant)
+    }
+}
