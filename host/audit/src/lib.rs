@@ -10,8 +10,5 @@ mod text;
 pub mod tree;
 pub mod trust;
 
-/// The longest leaf, in bytes.
-pub const MAX_LEAF_BYTES: usize = 64 * 1024;
-
 #[cfg(test)]
 mod test_support;

@@ -13,7 +13,6 @@
 //! The format leaves `extra` to the application and warns that nothing vouches for it. Here it is the leaf, and it *is*
 //! vouched for: its hash is where the proof starts.
 
-use crate::MAX_LEAF_BYTES;
 use crate::checkpoint::Checkpoint;
 use crate::error::AuditError;
 use crate::note::{MAX_NOTE_BYTES, Note};
@@ -22,6 +21,7 @@ use crate::tree::{Hash, MAX_PROOF_HASHES, leaf_hash, verify_inclusion};
 use crate::trust::{SignedCheckpoint, Trust};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use porthole_model::audit::MAX_LEAF_BYTES;
 use std::fmt;
 
 /// The first line.
