@@ -113,8 +113,14 @@ async fn run(
     let exceptions = parts.egress.exceptions();
     let mut prepared = prepare(&parts.store, claim, &parts.ceilings, &exceptions, &parts.limits).await?;
     let plan = serde_json::to_value(&prepared.plan).ok();
-    record(&parts.store, claim, RunStart { plan, exceptions: serde_json::to_value(&exceptions).ok(), isolation: None })
-        .await?;
+    let start = RunStart {
+        plan,
+        exceptions: serde_json::to_value(&exceptions).ok(),
+        isolation: None,
+        grant: prepared.grant.take(),
+        ceiling: prepared.ceiling.take(),
+    };
+    record(&parts.store, claim, start).await?;
     let code = parts.compiler.code(prepared.digest, &prepared.component).await?;
     prepared.component = Vec::new();
     let (mut sandbox, isolation) =

@@ -32,6 +32,10 @@ pub struct Prepared {
     pub policy: Option<Policy>,
     /// What a reviewer reads.
     pub plan: Plan,
+    /// The grant that the plan was made from, with its version; none when nothing was granted.
+    pub grant: Option<(i32, serde_json::Value)>,
+    /// The operator's ceiling that the plan was made from.
+    pub ceiling: Option<serde_json::Value>,
     /// Sealed credentials, by slot.
     pub credentials: Vec<BoundCredential>,
     /// Types by step.
@@ -87,7 +91,7 @@ pub async fn prepare(
         return Err(refuse(Outcome::Denied, Fault::Tenant, message).into());
     }
     let module = modules::component(&mut tx, instance.module).await?;
-    let grant = grants::current(&mut tx, claim.instance).await?.map(|g| g.grant).unwrap_or_default();
+    let granted = grants::current(&mut tx, claim.instance).await?;
     let mut sealed = Vec::new();
     for credential in credentials::list(&mut tx, claim.instance).await? {
         sealed.extend(credentials::live(&mut tx, claim.instance, &credential.slot).await?);
@@ -110,6 +114,8 @@ pub async fn prepare(
         let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
         refuse(Outcome::Failed, Fault::Tenant, format!("the configuration doesn't fit: {}", list.join("; ")))
     })?;
+    let in_force = granted.as_ref().and_then(|g| Some((g.version, serde_json::to_value(&g.grant).ok()?)));
+    let grant = granted.map(|g| g.grant).unwrap_or_default();
     let ceiling = ceilings.get(manifest.module.name.as_str()).cloned().unwrap_or_default();
     let named = limits.named();
     let input = PlanInput {
@@ -122,6 +128,7 @@ pub async fn prepare(
         limits: &named,
     };
     let plan = plan(&manifest, input).map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
+    let ceiling_in_force = serde_json::to_value(&ceiling).ok();
     let policy = Policy::new(instance.name.clone(), &manifest, config.clone(), grant, ceiling)
         .map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
     let credentials = bind(claim, &manifest, sealed, wrapped)?;
@@ -140,6 +147,8 @@ pub async fn prepare(
         config_json,
         policy: Some(policy),
         plan,
+        grant: in_force,
+        ceiling: ceiling_in_force,
         credentials,
         types,
         brake_share: f64::from(instance.brake.share),

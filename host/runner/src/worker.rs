@@ -38,7 +38,7 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = sweep.tick() => match runs::sweep(&parts.store).await {
+            _ = sweep.tick() => match runs::sweep(&parts.store, name).await {
                 Ok(swept) => {
                     for one in swept {
                         tracing::warn!(run = %one.run, worker = one.worker, "a run whose worker was lost is timed out");

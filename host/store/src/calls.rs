@@ -2,10 +2,12 @@
 
 use crate::error::{Result, StoreError, What};
 use crate::row::{Columns, clean, signed};
-use crate::run_slices::check_claim;
+use crate::audit;
+use crate::run_slices::current_worker;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::audit::{Action, CallEnded, CallMade, Entry, Object, ended_in_batches, made_in_batches};
 use porthole_model::grant::Denial;
 use porthole_model::id::RunId;
 use porthole_model::run::{Claim, SliceKey};
@@ -131,12 +133,13 @@ fn read(row: &PgRow) -> Result<Call> {
     })
 }
 
-/// Records calls. They may be sent once the transaction is committed, and not before.
+/// Records calls, here and in the tenant's audit log. They may be sent once the transaction is committed, and not
+/// before.
 ///
 /// # Errors
 /// `StaleClaim` when the claim is no longer current: nothing may be sent.
 pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<()> {
-    check_claim(tx, claim).await?;
+    let ctx = current_worker(tx, claim).await?;
     let denial = |c: &NewCall| match &c.decision {
         Decision::Allowed => None,
         Decision::Denied(denial) => Some(denial.clone()),
@@ -166,8 +169,39 @@ pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Resu
     .bind(calls.iter().map(|c| signed(c.request_bytes)).collect::<Vec<_>>())
     .execute(tx.conn())
     .await
-    .what("record calls")
-    .map(drop)
+    .what("record calls")?;
+    let mut entries = Vec::new();
+    for denied in [false, true] {
+        let of_kind: Vec<CallMade> = calls.iter().filter(|c| c.is_denied() == denied).map(NewCall::made).collect();
+        for part in made_in_batches(of_kind) {
+            let action = if denied { Action::CallsDenied } else { Action::CallsBegun };
+            entries.push(batch(action, claim).count("calls", part.len() as u64).calls(part));
+        }
+    }
+    audit::append_all(&ctx, tx, entries).await.map(drop)
+}
+
+fn batch(action: Action, claim: &Claim) -> Entry {
+    let entry = Entry::new(action, Object::run(claim.run)).instance(claim.instance).run(claim.run);
+    match action {
+        Action::CallsBegun => entry.allowed(),
+        _ => entry,
+    }
+}
+
+impl NewCall {
+    fn is_denied(&self) -> bool {
+        matches!(self.decision, Decision::Denied(_))
+    }
+
+    /// As it stands in the audit log: neither the reason nor the remedy, which quote arguments.
+    fn made(&self) -> CallMade {
+        let layer = match &self.decision {
+            Decision::Allowed => None,
+            Decision::Denied(denial) => Some(denial.layer.as_str()),
+        };
+        CallMade::new(self.seq, &self.slice, &self.operation, layer)
+    }
 }
 
 /// Completes recorded calls. A completed record is never changed.
@@ -175,6 +209,7 @@ pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Resu
 /// # Errors
 /// `StaleClaim` when one of them isn't open: the run was ended and its records completed.
 pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<()> {
+    let ctx = current_worker(tx, claim).await?;
     let tenant = tx.tenant();
     let attempts: Vec<i32> = ends.iter().map(|e| i32::try_from(e.attempts).unwrap_or(i32::MAX)).collect();
     let done = sqlx::query(
@@ -197,7 +232,16 @@ pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Res
     .execute(tx.conn())
     .await
     .what("complete calls")?;
-    if done.rows_affected() == ends.len() as u64 { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+    if done.rows_affected() != ends.len() as u64 {
+        return Err(StoreError::StaleClaim(claim.run));
+    }
+    let ended = |e: &CallEnd| CallEnded::new(e.seq, e.status, e.fault_code.as_deref(), e.response_bytes);
+    let parts = ended_in_batches(ends.iter().map(ended).collect());
+    let entries = parts.into_iter().map(|part| {
+        let bytes = part.iter().map(|e| e.bytes).sum();
+        batch(Action::CallsEnded, claim).count("calls", part.len() as u64).count("bytes", bytes).ends(part)
+    });
+    audit::append_all(&ctx, tx, entries.collect()).await.map(drop)
 }
 
 /// The calls of a run after a number, in order.
@@ -234,6 +278,45 @@ pub async fn denials(tx: &mut TenantTx, run: RunId) -> Result<Vec<Call>> {
     .await
     .what("list the denials of a run")?;
     rows.iter().map(read).collect()
+}
+
+/// What a run did in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Calls that were sent.
+    pub(crate) allowed: u64,
+    /// Calls that were refused.
+    pub(crate) denied: u64,
+    /// Of the sent: without a usable response.
+    pub(crate) faults: u64,
+    /// Bytes out.
+    pub(crate) request_bytes: u64,
+    /// Bytes in.
+    pub(crate) response_bytes: u64,
+}
+
+/// Sums up the calls of a run.
+pub(crate) async fn totals(tx: &mut TenantTx, run: RunId) -> Result<Totals> {
+    let tenant = tx.tenant();
+    let row = sqlx::query(
+        "SELECT count(*) FILTER (WHERE decision = 'allowed') AS allowed, \
+             count(*) FILTER (WHERE decision = 'denied') AS denied, count(fault_code) AS faults, \
+             coalesce(sum(request_bytes), 0)::bigint AS request_bytes, \
+             coalesce(sum(response_bytes), 0)::bigint AS response_bytes \
+         FROM run_calls WHERE tenant_id = $1 AND run_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(run.0)
+    .fetch_one(tx.conn())
+    .await
+    .what("sum up the calls of a run")?;
+    Ok(Totals {
+        allowed: row.count("allowed")?,
+        denied: row.count("denied")?,
+        faults: row.count("faults")?,
+        request_bytes: row.count("request_bytes")?,
+        response_bytes: row.count("response_bytes")?,
+    })
 }
 
 /// What a run did with each operation.

@@ -12,13 +12,16 @@
 
 mod work;
 
+use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::pool::Store;
 use crate::row::{Columns, clean};
-use crate::runs::{self, RunFinish};
+use crate::runs::{self, Ended, RunFinish, count_totals};
 use crate::staging::{self, Staged};
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
+use porthole_model::audit::{Action, Entry, Object};
+use porthole_model::context::OpContext;
 use porthole_model::id::InstanceId;
 use porthole_model::run::{Claim, Counts};
 use serde::{Deserialize, Serialize};
@@ -79,8 +82,8 @@ pub struct Reconciled {
 /// it, `StagingLost` when the server lost staged rows. In every case nothing was applied, and the run isn't ended.
 pub async fn apply(store: &Store, claim: &Claim, input: &ReconcileInput) -> Result<Reconciled> {
     let mut tx = store.tenant(claim.tenant).await?;
-    runs::lock_claim(&mut tx, claim).await?;
-    let reconciled = apply_locked(&mut tx, claim, claim.fence, input).await?;
+    let locked = runs::lock_claim(&mut tx, claim).await?;
+    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, claim.fence, input).await?;
     tx.commit().await?;
     Ok(reconciled)
 }
@@ -93,7 +96,7 @@ pub async fn apply(store: &Store, claim: &Claim, input: &ReconcileInput) -> Resu
 pub async fn hold(store: &Store, claim: &Claim, input: &ReconcileInput, would: &Counts, message: &str) -> Result<()> {
     let what = "hold a run";
     let mut tx = store.tenant(claim.tenant).await?;
-    runs::lock_claim(&mut tx, claim).await?;
+    let locked = runs::lock_claim(&mut tx, claim).await?;
     let table = staging::table(claim.run, claim.fence);
     if input.staged.rows > 0 {
         tx.conn().execute(AssertSqlSafe(format!("ALTER TABLE {table} SET LOGGED"))).await.what(what)?;
@@ -118,6 +121,8 @@ pub async fn hold(store: &Store, claim: &Claim, input: &ReconcileInput, would: &
     .execute(tx.conn())
     .await
     .what(what)?;
+    let entry = Entry::new(Action::RunHeld, Object::run(claim.run)).instance(claim.instance).run(claim.run);
+    audit::append(&locked.ctx, &mut tx, count_totals(entry, would)).await?;
     tx.commit().await
 }
 
@@ -138,12 +143,13 @@ pub async fn apply_held(store: &Store, claim: &Claim) -> Result<Reconciled> {
         return Err(StoreError::not_found("held run", claim.run));
     };
     let input: ReconcileInput = row.json("held")?;
-    let reconciled = apply_locked(&mut tx, claim, fence, &input).await?;
+    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, fence, &input).await?;
     tx.commit().await?;
     Ok(reconciled)
 }
 
 async fn apply_locked(
+    ctx: &OpContext,
     tx: &mut TenantTx,
     claim: &Claim,
     staging_fence: i64,
@@ -165,7 +171,8 @@ async fn apply_locked(
     }
     record_slices(tx, claim, input).await?;
     let dangling = count_dangling(tx, claim.instance).await?;
-    runs::end(tx, claim.run, &RunFinish { counts: counts.clone(), ..input.finish.clone() }).await?;
+    let finish = RunFinish { counts: counts.clone(), ..input.finish.clone() };
+    runs::end(ctx, tx, claim.run, Ended::Here, &finish).await?;
     Ok(Reconciled { counts, generation, dangling })
 }
 

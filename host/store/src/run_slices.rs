@@ -1,10 +1,12 @@
 //! The slices of a run: what each step did for each partition, and how far it is.
 
 use crate::error::{Result, StoreError, What};
+use crate::runs::as_worker;
 use crate::row::{Columns, clean, signed};
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::context::OpContext;
 use porthole_model::id::RunId;
 use porthole_model::run::{Claim, Counts, Outcome, SliceKey};
 use serde::Serialize;
@@ -123,15 +125,26 @@ fn columns(slices: &[SliceKey]) -> (Vec<&str>, Vec<&str>) {
 /// # Errors
 /// `StaleClaim` when it isn't.
 pub async fn check_claim(tx: &mut TenantTx, claim: &Claim) -> Result<()> {
+    current_worker(tx, claim).await.map(drop)
+}
+
+/// Who acts under a claim that is current.
+///
+/// # Errors
+/// `StaleClaim` when it isn't.
+pub(crate) async fn current_worker(tx: &mut TenantTx, claim: &Claim) -> Result<OpContext> {
     let tenant = tx.tenant();
-    let current: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {CURRENT}")))
-        .bind(tenant.0)
-        .bind(claim.run.0)
-        .bind(claim.fence)
-        .fetch_one(tx.conn())
-        .await
-        .what("check a claim")?;
-    if current { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+    let worker: Option<String> = sqlx::query_scalar(
+        "SELECT coalesce(worker, '') FROM runs \
+         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND state = 'running'",
+    )
+    .bind(tenant.0)
+    .bind(claim.run.0)
+    .bind(claim.fence)
+    .fetch_optional(tx.conn())
+    .await
+    .what("check a claim")?;
+    worker.map(|worker| as_worker(claim.run, worker)).ok_or(StoreError::StaleClaim(claim.run))
 }
 
 /// Slices began, each so long ago: a worker writes beginnings in batches, not one by one.

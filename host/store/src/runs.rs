@@ -7,17 +7,22 @@
 //! that lost its lease, for whatever reason, holds an old fence, and everything that is done under a claim checks it.
 
 mod queue;
+mod record;
 
 pub(crate) use queue::lock_claim;
+pub(crate) use record::{Ended, as_worker, count_totals};
 pub use queue::{Claimed, Heartbeat, Swept, claim, claim_run, heartbeat, queued_tenant, sweep};
 
+use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::instances;
 use crate::row::{Columns, clean};
+use crate::run_slices::current_worker;
 use crate::staging;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+use porthole_model::audit::Action;
 use porthole_model::context::OpContext;
 use porthole_model::id::{InstanceId, ModuleDigest, Name, RunId};
 use porthole_model::run::{Claim, Counts, Fault, Outcome, RunMode, RunState};
@@ -139,6 +144,10 @@ pub struct RunStart {
     pub isolation: Option<Value>,
     /// The operator's exceptions in force.
     pub exceptions: Option<Value>,
+    /// The grant that the plan was made from, and its version; for the audit log.
+    pub grant: Option<(i32, Value)>,
+    /// The operator's ceiling that the plan was made from; for the audit log.
+    pub ceiling: Option<Value>,
 }
 
 const SELECT: &str = "SELECT r.*, i.name AS instance_name FROM runs r \
@@ -205,10 +214,17 @@ pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewRun<'_>) -> Resu
         .execute(tx.conn())
         .await
         .what("queue a run")?;
-    get(tx, run).await
+    let run = get(tx, run).await?;
+    let entry = record::about(Action::RunQueued, &run)
+        .digest("module", run.module)
+        .fact("mode", run.mode)
+        .reason(&run.reason);
+    audit::append(ctx, tx, entry).await?;
+    Ok(run)
 }
 
-/// Records what is known before the first step.
+/// Records what is known before the first step: in the run's row, and what was decided in the tenant's audit log, with
+/// where the platform's log stood.
 ///
 /// # Errors
 /// `StaleClaim` when the claim is no longer current.
@@ -228,7 +244,15 @@ pub async fn record_start(tx: &mut TenantTx, claim: &Claim, start: &RunStart) ->
     .execute(tx.conn())
     .await
     .what("record the start of a run")?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
+    if done.rows_affected() != 1 {
+        return Err(StoreError::StaleClaim(claim.run));
+    }
+    if let Some(plan) = &start.plan {
+        let ctx = current_worker(tx, claim).await?;
+        let platform = audit::read::platform_head(tx).await?;
+        audit::append(&ctx, tx, record::planned(claim, plan, start, &platform)).await?;
+    }
+    Ok(())
 }
 
 /// Ends a run without touching the graph: a failure, a denial, a cancellation, a plan. What it staged is dropped, its
@@ -237,19 +261,25 @@ pub async fn record_start(tx: &mut TenantTx, claim: &Claim, start: &RunStart) ->
 /// # Errors
 /// `StaleClaim` when the claim is no longer current.
 pub async fn finish(tx: &mut TenantTx, claim: &Claim, finish: &RunFinish) -> Result<()> {
-    lock_claim(tx, claim).await?;
-    end(tx, claim.run, finish).await
+    let locked = lock_claim(tx, claim).await?;
+    end(&locked.ctx, tx, claim.run, Ended::Here, finish).await
 }
 
 /// Ends a run whose queue row the caller has locked: the run's row, what is open under it, its staging tables, its
 /// place in the queue.
-pub(crate) async fn end(tx: &mut TenantTx, run: RunId, finish: &RunFinish) -> Result<()> {
+pub(crate) async fn end(
+    ctx: &OpContext,
+    tx: &mut TenantTx,
+    run: RunId,
+    how: Ended,
+    finish: &RunFinish,
+) -> Result<()> {
     let what = "finish a run";
     let tenant = tx.tenant();
-    sqlx::query(
+    let ended = sqlx::query(
         "UPDATE runs SET state = 'finished', finished_at = clock_timestamp(), outcome = $3, fault = $4, message = $5, \
              counts = $6, usage = coalesce($7, usage), graph_digest = $8, transcript_digest = $9, held = NULL \
-         WHERE tenant_id = $1 AND run_id = $2 AND state <> 'finished'",
+         WHERE tenant_id = $1 AND run_id = $2 AND state <> 'finished' RETURNING instance_id, isolation",
     )
     .bind(tenant.0)
     .bind(run.0)
@@ -260,7 +290,7 @@ pub(crate) async fn end(tx: &mut TenantTx, run: RunId, finish: &RunFinish) -> Re
     .bind(finish.usage.as_ref().map(Json))
     .bind(&finish.graph_digest)
     .bind(&finish.transcript_digest)
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .what(what)?;
     // A step that never came to an end ended as its run did; a run that succeeded has none.
@@ -276,15 +306,22 @@ pub(crate) async fn end(tx: &mut TenantTx, run: RunId, finish: &RunFinish) -> Re
     .await
     .what(what)?;
     // A record of an effect is completed once: by whoever made it or, if that is lost, here.
-    sqlx::query(
+    let lost: Vec<i64> = sqlx::query_scalar(
         "UPDATE run_calls SET completed_at = clock_timestamp(), fault_code = 'lost' \
-         WHERE tenant_id = $1 AND run_id = $2 AND completed_at IS NULL",
+         WHERE tenant_id = $1 AND run_id = $2 AND completed_at IS NULL RETURNING seq",
     )
     .bind(tenant.0)
     .bind(run.0)
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .what(what)?;
+    if let Some(ended) = ended {
+        let instance = InstanceId(ended.column("instance_id")?);
+        let isolation = ended.json_or_null("isolation")?;
+        let totals = crate::calls::totals(tx, run).await?;
+        let entries = record::finished(instance, run, how, finish, isolation.as_ref(), totals, lost);
+        audit::append_all(ctx, tx, entries).await?;
+    }
     let queued = sqlx::query("DELETE FROM run_queue WHERE tenant_id = $1 AND run_id = $2 RETURNING fence, held_fence")
         .bind(tenant.0)
         .bind(run.0)
@@ -325,9 +362,10 @@ pub async fn request_cancel(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> R
         .execute(tx.conn())
         .await
         .what(what)?;
+    audit::append(ctx, tx, record::about(Action::RunCancelRequested, &found).fact("state", found.state)).await?;
     if found.state != RunState::Running {
         let message = format!("cancelled by {} while it was {}", ctx.actor, found.state);
-        end(tx, run, &RunFinish::new(Outcome::Cancelled, None, message)).await?;
+        end(ctx, tx, run, Ended::Here, &RunFinish::new(Outcome::Cancelled, None, message)).await?;
     }
     get(tx, run).await
 }
@@ -360,10 +398,11 @@ pub async fn confirm(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> Result<R
     .await
     .what(what)?;
     let found = get(tx, run).await?;
-    match confirmed.rows_affected() {
-        1 => Ok(found),
-        _ => Err(StoreError::State { run, state: found.state, needed: "held" }),
+    if confirmed.rows_affected() != 1 {
+        return Err(StoreError::State { run, state: found.state, needed: "held" });
     }
+    audit::append(ctx, tx, record::about(Action::RunConfirmed, &found)).await?;
+    Ok(found)
 }
 
 /// A run by its id.

@@ -1,12 +1,15 @@
 //! The queue: claims, leases, sweeps. Works across tenants and so opens its own transactions.
 
-use super::{Run, RunFinish, end, get};
+use super::{Ended, Run, RunFinish, as_worker, end, get};
+use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::instances::{self, Instance};
 use crate::pool::Store;
 use crate::row::{Columns, clean};
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
+use porthole_model::audit::{Action, Entry, Object};
+use porthole_model::context::OpContext;
 use porthole_model::id::{InstanceId, RunId, TenantId};
 use porthole_model::run::{Claim, Fault, Outcome};
 use std::time::Duration;
@@ -116,8 +119,16 @@ async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<Ru
     .what(what)?;
     let run = get(&mut tx, claim.run).await?;
     let instance = instances::get(&mut tx, claim.instance).await?;
+    let confirmed: bool = row.column("confirmed")?;
+    let entry = Entry::new(Action::RunStarted, Object::run(claim.run))
+        .instance(claim.instance)
+        .run(claim.run)
+        .digest("module", run.module)
+        .count("claim", u64::try_from(claim.fence).unwrap_or(0))
+        .count("confirmed", u64::from(confirmed));
+    audit::append(&as_worker(claim.run, worker), &mut tx, entry).await?;
     tx.commit().await?;
-    Ok(Some(Claimed { claim, run, instance, confirmed: row.column("confirmed")? }))
+    Ok(Some(Claimed { claim, run, instance, confirmed }))
 }
 
 /// Says that the worker is alive: the lease starts anew. Never waits for a lock: while the worker's own reconcile holds
@@ -160,7 +171,7 @@ pub async fn heartbeat(store: &Store, claim: &Claim, lease: Duration) -> Result<
 pub(crate) async fn lock_claim(tx: &mut TenantTx, claim: &Claim) -> Result<LockedClaim> {
     let tenant = tx.tenant();
     let row = sqlx::query(
-        "SELECT held_fence FROM run_queue \
+        "SELECT held_fence, coalesce(worker, '') AS worker FROM run_queue \
          WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL FOR UPDATE",
     )
     .bind(tenant.0)
@@ -170,28 +181,31 @@ pub(crate) async fn lock_claim(tx: &mut TenantTx, claim: &Claim) -> Result<Locke
     .await
     .what("check a claim")?
     .ok_or(StoreError::StaleClaim(claim.run))?;
-    Ok(LockedClaim { held_fence: row.column("held_fence")? })
+    let worker: String = row.column("worker")?;
+    Ok(LockedClaim { held_fence: row.column("held_fence")?, ctx: as_worker(claim.run, worker) })
 }
 
 /// What [`lock_claim`] saw.
 pub(crate) struct LockedClaim {
     /// The claim under which a held run staged.
     pub(crate) held_fence: Option<i64>,
+    /// Whose claim it is.
+    pub(crate) ctx: OpContext,
 }
 
-/// Ends every run whose lease ran out. Any process may do this at any time.
+/// Ends every run whose lease ran out. Any process may do this at any time; `by` is the worker that does.
 ///
 /// # Errors
 /// When the database fails. What was swept until then stays swept.
-pub async fn sweep(store: &Store) -> Result<Vec<Swept>> {
+pub async fn sweep(store: &Store, by: &str) -> Result<Vec<Swept>> {
     let mut swept = Vec::new();
-    while let Some(one) = sweep_one(store).await? {
+    while let Some(one) = sweep_one(store, by).await? {
         swept.push(one);
     }
     Ok(swept)
 }
 
-async fn sweep_one(store: &Store) -> Result<Option<Swept>> {
+async fn sweep_one(store: &Store, by: &str) -> Result<Option<Swept>> {
     let mut tx = store.begin().await?;
     let row = sqlx::query(
         "SELECT tenant_id, run_id, instance_id, coalesce(worker, '') AS worker, \
@@ -214,7 +228,8 @@ async fn sweep_one(store: &Store) -> Result<Option<Swept>> {
         "worker `{}` was lost: its lease ran out {overdue_s} s ago; nothing of this run was applied",
         swept.worker
     );
-    end(&mut tx, swept.run, &RunFinish::new(Outcome::TimedOut, Some(Fault::Host), message)).await?;
+    let ctx = as_worker(swept.run, by);
+    end(&ctx, &mut tx, swept.run, Ended::Swept, &RunFinish::new(Outcome::TimedOut, Some(Fault::Host), message)).await?;
     tx.commit().await?;
     Ok(Some(swept))
 }

@@ -162,7 +162,7 @@ async fn a_stale_fence_applies_nothing() {
     let world = World::new().await;
     let (claim, input) = world.stage(&[found("things", vec![thing("a", 1)])]).await;
     world.expire(claim.run).await;
-    runs::sweep(world.store()).await.unwrap();
+    runs::sweep(world.store(), "sweeper").await.unwrap();
     assert!(reconcile::apply(world.store(), &claim, &input).await.unwrap_err().is_stale_claim());
     let hold = reconcile::hold(world.store(), &claim, &input, &Counts::new(), "").await;
     assert!(hold.unwrap_err().is_stale_claim());
@@ -259,7 +259,7 @@ async fn a_held_run_waits_for_a_person_and_is_applied_when_confirmed() {
     assert_eq!(keys(&world).await, ["a", "b"]);
     // Nobody sweeps it, nobody claims it, and the instance's next run waits.
     let next = world.queue(&world.instance).await;
-    assert!(runs::sweep(world.store()).await.unwrap().is_empty());
+    assert!(runs::sweep(world.store(), "sweeper").await.unwrap().is_empty());
     assert_eq!(porthole_store::staging::sweep(world.store()).await.unwrap(), 0);
     assert!(runs::claim(world.store(), "w", LEASE).await.unwrap().is_none());
 
@@ -303,7 +303,7 @@ async fn a_confirmed_run_whose_worker_is_lost_is_swept() {
     tx.commit().await.unwrap();
     world.claim().await;
     world.expire(claim.run).await;
-    assert_eq!(runs::sweep(world.store()).await.unwrap().len(), 1);
+    assert_eq!(runs::sweep(world.store(), "sweeper").await.unwrap().len(), 1);
     assert_eq!(staging_tables(&world).await, 0);
     assert_eq!(keys(&world).await, ["a", "b"]);
 }

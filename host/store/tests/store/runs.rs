@@ -102,11 +102,11 @@ async fn a_lost_worker_is_swept_and_can_do_nothing_any_more() {
     run_slices::start(&mut tx, &claim, &slice("things", "")).await.unwrap();
     calls::record(&mut tx, &claim, &[call(1)]).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(runs::sweep(world.store()).await.unwrap().is_empty());
+    assert!(runs::sweep(world.store(), "sweeper").await.unwrap().is_empty());
     assert_eq!(staging_tables(&world).await, 1);
 
     world.expire(claim.run).await;
-    let swept = runs::sweep(world.store()).await.unwrap();
+    let swept = runs::sweep(world.store(), "sweeper").await.unwrap();
     assert_eq!((swept.len(), swept[0].run, swept[0].worker.as_str()), (1, claim.run, "worker-1"));
     assert_eq!(staging_tables(&world).await, 0);
     let run = world.get(claim.run).await;
@@ -176,7 +176,7 @@ async fn a_heartbeat_extends_the_lease_brings_a_cancel_and_never_waits() {
     // Late, but nobody swept it: the run goes on.
     let beat = runs::heartbeat(world.store(), &claim, LEASE).await.unwrap();
     assert_eq!(beat, Heartbeat { cancel_requested: false });
-    assert!(runs::sweep(world.store()).await.unwrap().is_empty());
+    assert!(runs::sweep(world.store(), "sweeper").await.unwrap().is_empty());
 
     let mut tx = world.tx().await;
     let run = runs::request_cancel(&ctx(), &mut tx, claim.run).await.unwrap();
