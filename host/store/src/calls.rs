@@ -1,8 +1,8 @@
 //! Calls: every use of an operation, recorded before it is sent and completed once.
 
+use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::row::{Columns, clean, signed};
-use crate::audit;
 use crate::run_slices::current_worker;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;

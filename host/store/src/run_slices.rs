@@ -1,8 +1,8 @@
 //! The slices of a run: what each step did for each partition, and how far it is.
 
 use crate::error::{Result, StoreError, What};
-use crate::runs::as_worker;
 use crate::row::{Columns, clean, signed};
+use crate::runs::as_worker;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;

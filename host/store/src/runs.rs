@@ -10,8 +10,8 @@ mod queue;
 mod record;
 
 pub(crate) use queue::lock_claim;
-pub(crate) use record::{Ended, as_worker, count_totals};
 pub use queue::{Claimed, Heartbeat, Swept, claim, claim_run, heartbeat, queued_tenant, sweep};
+pub(crate) use record::{Ended, as_worker, count_totals};
 
 use crate::audit;
 use crate::error::{Result, StoreError, What};
@@ -215,10 +215,8 @@ pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewRun<'_>) -> Resu
         .await
         .what("queue a run")?;
     let run = get(tx, run).await?;
-    let entry = record::about(Action::RunQueued, &run)
-        .digest("module", run.module)
-        .fact("mode", run.mode)
-        .reason(&run.reason);
+    let entry =
+        record::about(Action::RunQueued, &run).digest("module", run.module).fact("mode", run.mode).reason(&run.reason);
     audit::append(ctx, tx, entry).await?;
     Ok(run)
 }
@@ -267,13 +265,7 @@ pub async fn finish(tx: &mut TenantTx, claim: &Claim, finish: &RunFinish) -> Res
 
 /// Ends a run whose queue row the caller has locked: the run's row, what is open under it, its staging tables, its
 /// place in the queue.
-pub(crate) async fn end(
-    ctx: &OpContext,
-    tx: &mut TenantTx,
-    run: RunId,
-    how: Ended,
-    finish: &RunFinish,
-) -> Result<()> {
+pub(crate) async fn end(ctx: &OpContext, tx: &mut TenantTx, run: RunId, how: Ended, finish: &RunFinish) -> Result<()> {
     let what = "finish a run";
     let tenant = tx.tenant();
     let ended = sqlx::query(
