@@ -34,6 +34,22 @@ pub enum RegistryError {
     /// The section holds a manifest in other bytes than ours, so that two spellings could carry one meaning.
     #[error("the `porthole-manifest` section isn't in canonical form; pack the module again")]
     NotCanonical,
+    /// A key, a key's id or a signature isn't one.
+    #[error("no {what}: {rule}")]
+    Key {
+        /// What was expected.
+        what: &'static str,
+        /// Why it isn't that.
+        rule: &'static str,
+    },
+    /// A signature file or an approval isn't one.
+    #[error("no {what}: {rule}")]
+    Document {
+        /// What was expected.
+        what: &'static str,
+        /// Why it isn't that.
+        rule: String,
+    },
     /// The manifest or module breaks rules.
     #[error("refused:\n{0}")]
     Refused(Findings),

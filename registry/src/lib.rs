@@ -10,8 +10,11 @@
 //! 3. [`admit::admit`]: the file is judged from its bytes alone, whoever packed it; again before every run.
 //! 4. [`inspect::inspect`]: the file explained to a person.
 //! 5. [`diff::diff`]: what a new version may do that the old one could not.
+//! 6. [`sign`], [`approval`]: its publisher and its reviewers vouch for it, with their own keys.
+//! 7. [`trust::decide`]: may it run? From the register of who may publish and review, and what they signed.
 
 pub mod admit;
+pub mod approval;
 pub mod author;
 pub mod check;
 pub mod component;
@@ -23,9 +26,13 @@ mod finding;
 #[cfg(test)]
 mod fixture;
 pub mod inspect;
+pub mod key;
 pub mod pack;
+mod pem;
 pub mod readonly;
+pub mod sign;
 mod text;
+pub mod trust;
 mod wasm;
 
 pub use admit::{Admitted, admit};
@@ -37,5 +44,8 @@ pub use diff::{Change, Diff, Direction, Verdict, diff};
 pub use error::{RegistryError, Result};
 pub use finding::{Finding, Findings, Position, Severity};
 pub use inspect::{Inspection, inspect, render};
+pub use key::{KeyId, PublicKey, SigningKey};
 pub use pack::{MAX_MODULE_BYTES, Packed, Unpacked, pack, unpack};
 pub use readonly::Proof;
+pub use sign::ModuleSignature;
+pub use trust::{TrustInput, Trusted, Untrusted, decide};

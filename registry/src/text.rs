@@ -48,6 +48,15 @@ pub(crate) fn is_json_pointer(text: &str) -> bool {
         && !text.chars().any(char::is_control)
 }
 
+/// A value as the file that holds it: JSON as a person reads it, and a line break at the end. A struct's fields have one
+/// order, so one value has one text.
+pub(crate) fn json_file(value: &impl serde::Serialize) -> String {
+    // Structs of strings and numbers have no way to fail; an empty text would be refused by whoever reads it.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
