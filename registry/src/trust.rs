@@ -17,8 +17,8 @@ mod standing;
 mod untrusted;
 
 pub use book::{Book, Ended, Publisher, Recorded, RegisteredKey, Reviewer, Version, Yank};
-pub use standing::{Approvals, Emergency, Standing};
-pub use untrusted::{Nearest, Untrusted};
+pub use standing::{Approvals, Emergency, Standing, approvals, is_publisher};
+pub use untrusted::{Nearest, Untrusted, newest_approved};
 
 use crate::key::KeyId;
 use porthole_model::id::{ModuleDigest, Name};
@@ -75,7 +75,7 @@ pub fn decide(input: TrustInput<'_>) -> Result<Trusted, Untrusted> {
         return Err(untrusted::yanked(book, policy, version, yank));
     }
     let (publisher, key) = signer(book, version)?;
-    let Approvals { reviewers, standing } = standing::of(book, policy, version);
+    let Approvals { reviewers, standing } = approvals(book, policy, version);
     let emergency = match standing {
         Standing::Approved => None,
         Standing::Emergency(emergency) => Some(emergency),

@@ -22,4 +22,5 @@ pub mod schedule;
 pub mod sink;
 pub mod spool;
 pub mod task_calls;
+pub mod trust;
 pub mod worker;

@@ -42,6 +42,14 @@ pub enum StoreError {
         /// The name.
         id: String,
     },
+    /// The key has another holder already.
+    #[error("key {key} is {holder}'s already; a key has one holder: make another with `porthole module keygen`")]
+    KeyTaken {
+        /// The key's id.
+        key: String,
+        /// Whose it is.
+        holder: String,
+    },
     /// Someone changed it in the meantime.
     #[error("{kind} `{id}` was changed by someone else in the meantime; try again")]
     Changed {

@@ -17,6 +17,7 @@
 //! [`OpContext`]: porthole_model::context::OpContext
 //! [`Claim`]: porthole_model::run::Claim
 
+pub mod approvals;
 pub mod audit;
 pub mod calls;
 pub mod changes;
@@ -32,11 +33,14 @@ pub mod log;
 pub mod migrate;
 pub mod modules;
 pub mod pool;
+pub mod publishers;
 pub mod reconcile;
 pub mod rejections;
+pub mod reviewers;
 mod row;
 pub mod run_slices;
 pub mod runs;
+pub mod signing_keys;
 pub mod slices;
 pub mod staging;
 pub mod tenants;

@@ -145,6 +145,104 @@ pub async fn list(tx: &mut impl AnyTx) -> Result<Vec<Module>> {
     rows.iter().map(read).collect()
 }
 
+/// All versions of a module, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn versions(tx: &mut impl AnyTx, name: &Name) -> Result<Vec<Module>> {
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE name = $1 ORDER BY added_at DESC, digest")))
+            .bind(name.as_str())
+            .fetch_all(tx.conn())
+            .await
+            .what("list the versions of a module")?;
+    rows.iter().map(read).collect()
+}
+
+/// The digests that start with these characters, at most two of them: enough to know whether there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_prefix(tx: &mut impl AnyTx, prefix: &str) -> Result<Vec<Module>> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE starts_with(digest, $1) ORDER BY digest LIMIT 2")))
+        .bind(prefix)
+        .fetch_all(tx.conn())
+        .await
+        .what("find a module")?;
+    rows.iter().map(read).collect()
+}
+
+/// A signature file of a module.
+#[derive(Debug, Clone, Serialize)]
+pub struct Signature {
+    /// What was signed.
+    pub module: ModuleDigest,
+    /// With which key.
+    pub key: String,
+    /// The file.
+    pub document: String,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// By whom.
+    pub added_by: String,
+}
+
+/// Adds a signature to a module. The same key's again changes nothing. The caller has verified it.
+///
+/// # Errors
+/// When there is no such module or key.
+pub async fn add_signature(
+    ctx: &OpContext,
+    tx: &mut PlatformTx,
+    module: ModuleDigest,
+    key: &str,
+    document: &str,
+) -> Result<bool> {
+    let added = sqlx::query(
+        "INSERT INTO module_signatures (module_digest, key_id, document, added_by) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(module.to_string())
+    .bind(key)
+    .bind(document)
+    .bind(ctx.actor.to_string())
+    .execute(tx.conn())
+    .await
+    .what("add a signature")?;
+    if added.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit::append(ctx, tx, Entry::new(Action::ModuleSigned, Object::module(module)).fact("key", key)).await?;
+    Ok(true)
+}
+
+/// The signatures of all versions of a module, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn signatures(tx: &mut impl AnyTx, name: &Name) -> Result<Vec<Signature>> {
+    let rows = sqlx::query(
+        "SELECT s.module_digest, s.key_id, s.document, s.added_at, s.added_by \
+         FROM module_signatures s JOIN modules m ON m.digest = s.module_digest WHERE m.name = $1 \
+         ORDER BY s.added_at, s.key_id",
+    )
+    .bind(name.as_str())
+    .fetch_all(tx.conn())
+    .await
+    .what("read the signatures")?;
+    rows.iter()
+        .map(|row| {
+            Ok(Signature {
+                module: row.word("module_digest")?,
+                key: row.column("key_id")?,
+                document: row.column("document")?,
+                added_at: row.time("added_at")?,
+                added_by: row.column("added_by")?,
+            })
+        })
+        .collect()
+}
+
 /// A module's bytes.
 ///
 /// # Errors

@@ -142,6 +142,9 @@ impl Book {
         let (mut pairs, mut todo, mut seen) = (BTreeSet::new(), vec![module], BTreeSet::new());
         while let Some(next) = todo.pop() {
             let Some(version) = self.version(next).filter(|v| seen.insert(v.digest)) else { continue };
+            if super::standing::people(self, version).len() >= super::REVIEWERS_OF_WIDER {
+                continue;
+            }
             for basis in version.approvals.iter().filter_map(|r| r.approval.statement.basis) {
                 if basis != next && self.version(basis).is_some_and(|b| b.publisher == version.publisher) {
                     pairs.insert((basis, next));

@@ -48,7 +48,7 @@ pub struct Approvals {
 
 /// How a version stands with its reviewers.
 #[must_use]
-pub fn of(book: &Book, policy: Policy, version: &Version) -> Approvals {
+pub fn approvals(book: &Book, policy: Policy, version: &Version) -> Approvals {
     let people = people(book, version);
     let standing = if is_approved(book, policy, version) {
         Standing::Approved
@@ -96,7 +96,7 @@ fn bases<'a>(book: &'a Book, version: &'a Version) -> impl Iterator<Item = &'a V
 }
 
 /// The people whose approval of a version counts.
-fn people<'a>(book: &Book, version: &'a Version) -> BTreeSet<&'a Name> {
+pub(super) fn people<'a>(book: &Book, version: &'a Version) -> BTreeSet<&'a Name> {
     version.approvals.iter().filter_map(|r| reviewer(book, version, r)).collect()
 }
 
@@ -112,8 +112,9 @@ fn reviewer<'a>(book: &Book, version: &Version, recorded: &'a Recorded) -> Optio
     (good && !by_publisher && recorded.approval.is_by(&key.public)).then_some(name)
 }
 
-/// True for a person of the publisher, and for whoever published the version.
-pub(super) fn is_publisher(book: &Book, version: &Version, name: &Name) -> bool {
+/// True for a person of the publisher, and for whoever published the version: their approval doesn't count.
+#[must_use]
+pub fn is_publisher(book: &Book, version: &Version, name: &Name) -> bool {
     let name = name.as_str();
     let of = book.publishers.values().find(|p| p.name.as_str() == version.publisher);
     name == version.published_by || name == version.publisher || of.is_some_and(|p| p.people.contains(name))

@@ -200,11 +200,12 @@ fn instead(version: Option<&str>) -> String {
 }
 
 /// The newest version of the same publisher, beside this one, that may run without anyone having to follow up.
-fn newest<'a>(book: &'a Book, policy: Policy, beside: &Version) -> Option<&'a Version> {
+#[must_use]
+pub fn newest_approved<'a>(book: &'a Book, policy: Policy, beside: &Version) -> Option<&'a Version> {
     let others = book.versions.iter().filter(|v| {
         v.digest != beside.digest && v.publisher == beside.publisher && v.name == beside.name && v.yank.is_none()
     });
-    others.into_iter().find(|v| super::signer(book, v).is_ok() && standing::of(book, policy, v).standing == Standing::Approved)
+    others.into_iter().find(|v| super::signer(book, v).is_ok() && standing::approvals(book, policy, v).standing == Standing::Approved)
 }
 
 pub(super) fn yanked(book: &Book, policy: Policy, version: &Version, yank: &Yank) -> Untrusted {
@@ -213,7 +214,7 @@ pub(super) fn yanked(book: &Book, policy: Policy, version: &Version, yank: &Yank
         by: yank.by.clone(),
         at: yank.at,
         reason: yank.reason.clone(),
-        instead_of: newest(book, policy, version).map(Version::label),
+        instead_of: newest_approved(book, policy, version).map(Version::label),
     }
 }
 
@@ -225,7 +226,7 @@ pub(super) fn not_approved(
     need: usize,
     policy_off: bool,
 ) -> Untrusted {
-    let nearest = newest(book, policy, version).map(|approved| Nearest {
+    let nearest = newest_approved(book, policy, version).map(|approved| Nearest {
         version: approved.label(),
         new: version.label(),
         more: version.operations.difference(&approved.operations).cloned().collect(),

@@ -32,7 +32,9 @@ text_enum!(
         CallsEnded = "calls.ended",
         /// A module came into the registry.
         ModulePublished = "module.published",
-        /// A person approved a module.
+        /// A publisher's signature of a module came into the registry.
+        ModuleSigned = "module.signed",
+        /// A person approved a module, or the operator's policy.
         ModuleApproved = "module.approved",
         /// A second person followed an emergency approval up.
         ModuleApprovalFollowedUp = "module.approval-followed-up",

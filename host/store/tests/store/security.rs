@@ -8,6 +8,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 const WITHOUT_ROW_SECURITY: &[(&str, &str)] = &[
     ("applied_migrations", "which migrations were applied"),
     ("audit_queue", "which logs have pending records; a sequencer has to find them before it has a tenant"),
+    ("module_approvals", "what reviewers signed"),
+    ("module_signatures", "what publishers signed"),
+    ("module_yanks", "what was taken back"),
     ("modules", "what publishers published"),
     ("operator_config", "digests of the operator's configuration"),
     ("platform_audit_checkpoints", "the platform's own audit log"),
@@ -15,8 +18,13 @@ const WITHOUT_ROW_SECURITY: &[(&str, &str)] = &[
     ("platform_audit_leaves", "the platform's own audit log"),
     ("platform_audit_nodes", "the platform's own audit log"),
     ("platform_audit_pending", "the platform's own audit log"),
+    ("publisher_people", "who can't review what"),
+    ("publishers", "who may publish"),
     ("readers", "which login reads which tenant; nobody but the owner may"),
+    ("reviewers", "who may approve"),
     ("run_queue", "ids of runs that aren't over; a worker has to find them before it has a tenant"),
+    ("signing_key_ends", "which public keys count no longer"),
+    ("signing_keys", "public keys"),
     ("tenants", "which tenants there are and where they live"),
 ];
 
@@ -231,11 +239,11 @@ async fn an_administrator_who_is_no_superuser_can_migrate_and_both_kinds_of_url_
 async fn a_schema_of_another_version_is_refused() {
     let world = World::new().await;
     let mut admin = world.db.admin().await.unwrap();
-    admin.execute("DELETE FROM applied_migrations WHERE version = 6").await.unwrap();
+    admin.execute("DELETE FROM applied_migrations WHERE version = 7").await.unwrap();
     let refused = Store::connect(&world.db.options()).await;
-    assert!(matches!(refused, Err(StoreError::Schema { found: 5, needed: 6 })));
+    assert!(matches!(refused, Err(StoreError::Schema { found: 6, needed: 7 })));
     let refused = Store::connect(&world.db.options().database("postgres")).await;
-    assert!(matches!(refused, Err(StoreError::Schema { found: 0, needed: 6 })));
+    assert!(matches!(refused, Err(StoreError::Schema { found: 0, needed: 7 })));
 }
 
 #[tokio::test]
