@@ -54,7 +54,8 @@ fn verifies_what_was_signed_and_nothing_else() {
 
 #[test]
 fn refuses_what_is_no_key() {
-    let ec = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n";
+    let ec =
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----\n";
     let cases = [
         String::new(),
         "hello".to_owned(),

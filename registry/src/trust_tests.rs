@@ -139,7 +139,10 @@ fn nobody_s_signature_and_a_stranger_s_do_not_count() {
         (ModuleSignature::new(&world.keys["ada"], &name("acme"), digest(1)), "is ada's; have acme sign it"),
         (ModuleSignature::new(&world.keys["acme"], &name("acme"), digest(2)), "is not acme's"),
         (
-            ModuleSignature { key: world.keys["acme"].public().id(), ..ModuleSignature::new(evil, &name("acme"), digest(1)) },
+            ModuleSignature {
+                key: world.keys["acme"].public().id(),
+                ..ModuleSignature::new(evil, &name("acme"), digest(1))
+            },
             "is not acme's",
         ),
     ];

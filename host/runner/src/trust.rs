@@ -138,9 +138,7 @@ impl Judge {
             Some(verdict) => Some(verdict),
             None => match (manifest(tx, old).await?, manifest(tx, new).await?) {
                 // Comparing computes, for moments or longer; others of this thread go on.
-                (Some(old), Some(new)) => {
-                    tokio::task::spawn_blocking(move || diff(&old, &new).verdict).await.ok()
-                }
+                (Some(old), Some(new)) => tokio::task::spawn_blocking(move || diff(&old, &new).verdict).await.ok(),
                 _ => None,
             },
         };

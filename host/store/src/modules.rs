@@ -150,12 +150,11 @@ pub async fn list(tx: &mut impl AnyTx) -> Result<Vec<Module>> {
 /// # Errors
 /// When the database fails.
 pub async fn versions(tx: &mut impl AnyTx, name: &Name) -> Result<Vec<Module>> {
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE name = $1 ORDER BY added_at DESC, digest")))
-            .bind(name.as_str())
-            .fetch_all(tx.conn())
-            .await
-            .what("list the versions of a module")?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE name = $1 ORDER BY added_at DESC, digest")))
+        .bind(name.as_str())
+        .fetch_all(tx.conn())
+        .await
+        .what("list the versions of a module")?;
     rows.iter().map(read).collect()
 }
 
@@ -164,11 +163,12 @@ pub async fn versions(tx: &mut impl AnyTx, name: &Name) -> Result<Vec<Module>> {
 /// # Errors
 /// When the database fails.
 pub async fn by_prefix(tx: &mut impl AnyTx, prefix: &str) -> Result<Vec<Module>> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE starts_with(digest, $1) ORDER BY digest LIMIT 2")))
-        .bind(prefix)
-        .fetch_all(tx.conn())
-        .await
-        .what("find a module")?;
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE starts_with(digest, $1) ORDER BY digest LIMIT 2")))
+            .bind(prefix)
+            .fetch_all(tx.conn())
+            .await
+            .what("find a module")?;
     rows.iter().map(read).collect()
 }
 

@@ -170,13 +170,7 @@ pub(crate) async fn end(
 }
 
 /// The records of keys that ended.
-pub(crate) fn ends(
-    action: Action,
-    kind: &'static str,
-    holder: &Name,
-    end: NewEnd<'_>,
-    keys: &[String],
-) -> Vec<Entry> {
+pub(crate) fn ends(action: Action, kind: &'static str, holder: &Name, end: NewEnd<'_>, keys: &[String]) -> Vec<Entry> {
     let entry = |key: &String| {
         let entry = Entry::new(action, Object::new(kind, holder)).fact("key", key).reason(end.reason);
         if end.void { entry.fact("void", "what it approved before doesn't count") } else { entry }

@@ -1,8 +1,8 @@
 //! Why a module doesn't run, said so that someone can act on it.
 
+use super::Policy;
 use super::book::{Book, Version, Yank};
 use super::standing::{self, Standing};
-use super::Policy;
 use crate::key::KeyId;
 use jiff::Timestamp;
 use porthole_model::id::{ModuleDigest, Name, OperationId};
@@ -205,7 +205,9 @@ pub fn newest_approved<'a>(book: &'a Book, policy: Policy, beside: &Version) -> 
     let others = book.versions.iter().filter(|v| {
         v.digest != beside.digest && v.publisher == beside.publisher && v.name == beside.name && v.yank.is_none()
     });
-    others.into_iter().find(|v| super::signer(book, v).is_ok() && standing::approvals(book, policy, v).standing == Standing::Approved)
+    others
+        .into_iter()
+        .find(|v| super::signer(book, v).is_ok() && standing::approvals(book, policy, v).standing == Standing::Approved)
 }
 
 pub(super) fn yanked(book: &Book, policy: Policy, version: &Version, yank: &Yank) -> Untrusted {

@@ -3,11 +3,13 @@
 use crate::world::{World, ctx, manifest, name, slice};
 use porthole_model::grant::Grant;
 use porthole_model::id::{InstanceId, ModuleDigest, TenantId};
+use porthole_store::approvals::NewApproval;
 use porthole_store::credentials::{self, NewCredential};
 use porthole_store::instances::{self, Brake, InstanceUpdate, NewInstance};
 use porthole_store::modules::{self, NewModule};
+use porthole_store::signing_keys::{NewEnd, NewKey};
 use porthole_store::tenants::{self, WrappedKey};
-use porthole_store::{StoreError, grants, slices};
+use porthole_store::{StoreError, approvals, grants, publishers, reviewers, slices};
 use std::collections::BTreeMap;
 
 #[tokio::test]
@@ -70,6 +72,90 @@ async fn modules_are_never_overwritten() {
     // Both doors lead to modules.
     let mut tx = world.tx().await;
     assert_eq!(modules::by_name(&mut tx, &name("example"), None).await.unwrap().digest, ModuleDigest([8; 32]));
+}
+
+#[tokio::test]
+async fn keys_have_one_holder_and_end_once() {
+    let world = World::new().await;
+    let mut tx = world.store().begin().await.unwrap();
+    let id = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let (one, two) = (id("1"), id("2"));
+    let key = |id: &'static str| NewKey { id, public_key: "pem" };
+    let (one, two): (&'static str, &'static str) = (one.leak(), two.leak());
+    let people = ["otto".to_owned()];
+    assert!(publishers::add(&ctx(), &mut tx, &name("us"), key(one), &people).await.unwrap());
+    assert!(!publishers::add(&ctx(), &mut tx, &name("us"), key(one), &people).await.unwrap(), "the same again");
+    assert!(reviewers::add(&ctx(), &mut tx, &name("ada"), key(two)).await.unwrap());
+    let taken = reviewers::add(&ctx(), &mut tx, &name("ada"), key(one)).await;
+    assert!(matches!(taken, Err(StoreError::KeyTaken { holder, .. }) if holder == "us"));
+    let taken = publishers::add(&ctx(), &mut tx, &name("them"), key(one), &[]).await;
+    assert!(matches!(taken, Err(StoreError::KeyTaken { holder, .. }) if holder == "us"));
+
+    let why = NewEnd { key: None, reason: "lost", void: false };
+    assert_eq!(publishers::end(&ctx(), &mut tx, &name("us"), why).await.unwrap(), [one]);
+    assert!(publishers::end(&ctx(), &mut tx, &name("us"), why).await.unwrap_err().is_not_found());
+    let of_another = NewEnd { key: Some(two), ..why };
+    assert!(publishers::end(&ctx(), &mut tx, &name("us"), of_another).await.unwrap_err().is_not_found());
+    let us = publishers::list(&mut tx).await.unwrap().into_iter().find(|p| p.name == name("us")).unwrap();
+    assert_eq!((us.people.as_slice(), us.keys[0].ended.as_ref().unwrap().reason.as_str()), (&people[..], "lost"));
+    let ada = reviewers::list(&mut tx).await.unwrap().remove(0);
+    assert_eq!((ada.name.as_str(), ada.keys.len(), &ada.keys[0].ended), ("ada", 1, &None));
+}
+
+#[tokio::test]
+async fn signatures_approvals_and_yanks_are_records() {
+    let world = World::new().await;
+    let mut tx = world.store().begin().await.unwrap();
+    let (module, example) = (ModuleDigest([7; 32]), name("example"));
+    let id: &'static str = format!("sha256:{}", "1".repeat(64)).leak();
+    let key = NewKey { id, public_key: "pem" };
+    publishers::add(&ctx(), &mut tx, &name("us"), key, &[]).await.unwrap();
+    let second = NewKey { id: format!("sha256:{}", "2".repeat(64)).leak(), ..key };
+    reviewers::add(&ctx(), &mut tx, &name("ada"), second).await.unwrap();
+    assert!(modules::add_signature(&ctx(), &mut tx, module, id, "signed").await.unwrap());
+    assert!(!modules::add_signature(&ctx(), &mut tx, module, id, "signed").await.unwrap());
+    assert_eq!(modules::signatures(&mut tx, &example).await.unwrap()[0].document, "signed");
+    let reviewer = name("ada");
+    let new = NewApproval {
+        module,
+        kind: "normal",
+        reviewer: Some(&reviewer),
+        document: "approved",
+        key: Some(second.id),
+        basis: None,
+        diff: "sha256:00",
+        verdict: "wider",
+        reason: "read it",
+    };
+    approvals::add(&ctx(), &mut tx, new).await.unwrap();
+    approvals::add(&ctx(), &mut tx, new).await.unwrap();
+    let all = approvals::of_name(&mut tx, &example).await.unwrap();
+    assert_eq!((all.len(), all[0].document.as_str(), all[0].recorded_by.as_str()), (1, "approved", "person:ada"));
+    approvals::yank(&ctx(), &mut tx, module, "loses pages").await.unwrap();
+    let again = approvals::yank(&ctx(), &mut tx, module, "again").await;
+    assert!(matches!(again, Err(StoreError::Exists { .. })));
+    assert_eq!(approvals::yanks_of_name(&mut tx, &example).await.unwrap()[0].reason, "loses pages");
+    assert_eq!(modules::by_prefix(&mut tx, "sha256:0707").await.unwrap().len(), 1);
+    assert_eq!(modules::versions(&mut tx, &example).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+    // Nothing of it can be changed or deleted by what the application may do.
+    for table in [
+        "publishers",
+        "reviewers",
+        "signing_keys",
+        "signing_key_ends",
+        "module_signatures",
+        "module_approvals",
+        "module_yanks",
+        "publisher_people",
+    ] {
+        for statement in [format!("DELETE FROM {table}"), format!("TRUNCATE {table}")] {
+            let mut app = world.db.admin().await.unwrap();
+            sqlx::query("SET ROLE porthole_app").execute(&mut app).await.unwrap();
+            let error = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut app).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{table}: {error}");
+        }
+    }
 }
 
 #[tokio::test]
