@@ -82,7 +82,7 @@ CREATE TABLE audit_nodes (
 CREATE TABLE audit_heads (
     tenant_id uuid NOT NULL,
     size bigint NOT NULL DEFAULT 0 CHECK (size >= 0),
-    -- The size and the roots of the full subtrees that make up the log: all that appending takes. Empty: no leaf yet.
+    -- The roots of the full subtrees that make up the log, the largest first: all that appending takes.
     frontier bytea NOT NULL DEFAULT '',
     root bytea CHECK (octet_length(root) = 32),
     -- The verifier key of whoever signs this log; set with the first checkpoint.

@@ -18,6 +18,10 @@ pub(crate) struct Settings {
     pub database_url: Option<String>,
     /// The operator's file.
     pub file: File,
+    /// Where that file is, or would be.
+    pub file_path: PathBuf,
+    /// Its text, if it is there: a change of it is recorded.
+    pub file_text: Option<String>,
     /// The folder of our programs.
     pub bin_dir: PathBuf,
 }
@@ -33,6 +37,18 @@ pub(crate) struct File {
     pub ceiling: BTreeMap<String, Ceiling>,
     /// `[worker]`.
     pub worker: WorkerTable,
+    /// `[audit]`.
+    pub audit: AuditTable,
+}
+
+/// `[audit]`: who signs the audit logs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct AuditTable {
+    /// Where the key is that signs the logs, if not in the data folder. Every machine that works needs the same one.
+    pub key_file: Option<PathBuf>,
+    /// The name of this installation in its logs, such as `porthole.example.com`. Never changes once a log is signed.
+    pub origin: Option<String>,
 }
 
 /// `[worker]`: how much a worker does at once.
@@ -54,7 +70,7 @@ impl Default for WorkerTable {
 }
 
 /// The tables that a file may have; anything else is a typing error that would silently change nothing.
-const TABLES: [&str; 4] = ["egress", "endpoints", "ceiling", "worker"];
+const TABLES: [&str; 5] = ["egress", "endpoints", "ceiling", "worker", "audit"];
 
 impl Settings {
     /// Reads everything.
@@ -65,20 +81,26 @@ impl Settings {
         };
         let data = std::path::absolute(&data).with_context(|| format!("data folder {}", data.display()))?;
         let beside = data.join("porthole.toml");
-        let file = match config {
-            Some(path) => read_file(&path)?,
-            None if beside.exists() => read_file(&beside)?,
-            None => File::default(),
+        let (file_path, file_text) = match config {
+            Some(path) => (path.clone(), Some(read_text(&path)?)),
+            None if beside.exists() => (beside.clone(), Some(read_text(&beside)?)),
+            None => (beside, None),
         };
+        let file = file_text.as_deref().map(|text| parse_file(&file_path, text)).transpose()?.unwrap_or_default();
         let program = std::env::current_exe().context("where is this program?")?;
         let bin_dir = program.parent().map(Path::to_owned).unwrap_or_default();
         let database_url = database_url.filter(|url| !url.is_empty());
-        Ok(Self { data, database_url, file, bin_dir })
+        Ok(Self { data, database_url, file, file_path, file_text, bin_dir })
     }
 
     /// The key-encryption key's file.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.file.worker.key_file.clone().unwrap_or_else(|| self.data.join("key-encryption.key"))
+    }
+
+    /// The file of the key that signs the audit logs.
+    pub(crate) fn audit_key_file(&self) -> PathBuf {
+        self.file.audit.key_file.clone().unwrap_or_else(|| self.data.join("audit-signing.key"))
     }
 }
 
@@ -96,11 +118,14 @@ fn default_data() -> Result<PathBuf> {
     }
 }
 
-fn read_file(path: &Path) -> Result<File> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let table: toml::Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))
+}
+
+fn parse_file(path: &Path, text: &str) -> Result<File> {
+    let table: toml::Table = toml::from_str(text).with_context(|| path.display().to_string())?;
     if let Some(unknown) = table.keys().find(|k| !TABLES.contains(&k.as_str())) {
         bail!("{}: unknown table [{unknown}]; there are {}", path.display(), TABLES.join(", "));
     }
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    toml::from_str(text).with_context(|| path.display().to_string())
 }

@@ -19,6 +19,7 @@ pub mod prepare;
 pub mod process;
 pub mod recorder;
 pub mod schedule;
+pub mod sequencer;
 pub mod sink;
 pub mod spool;
 pub mod task_calls;

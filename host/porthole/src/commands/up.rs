@@ -8,9 +8,10 @@ use porthole_egress::{Egress, SystemResolver};
 use porthole_runner::compile::Compiler;
 use porthole_runner::execute::Parts;
 use porthole_runner::limits::RunLimits;
+use porthole_runner::sequencer::{self, LogSigner};
 use porthole_runner::worker;
 use porthole_store::embedded::Embedded;
-use porthole_store::{Store, StoreOptions};
+use porthole_store::{Store, StoreOptions, audit};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,11 +88,42 @@ async fn migrated(url: &str) -> Result<Store> {
 
 async fn serve(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<()> {
     let parts = parts(cx, store.clone(), flags)?;
+    record_config(cx, &store).await?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let name = worker_name();
+    // Ends after the worker: what that writes last is sequenced too.
+    let last = CancellationToken::new();
+    let sequencing = match signer(cx, &store).await {
+        Ok(signer) => Some(tokio::spawn(sequencer::run(store.clone(), signer, last.clone()))),
+        // Records are kept all the same; a machine that has the key brings them into line.
+        Err(e) => {
+            tracing::warn!("this machine doesn't sequence the audit logs: {e:#}");
+            None
+        }
+    };
     worker::work(&parts, &name, cx.settings.file.worker.runs, stop).await?;
+    last.cancel();
+    if let Some(sequencing) = sequencing {
+        sequencing.await.context("the sequencer failed")?;
+    }
     store.close().await;
+    Ok(())
+}
+
+/// The signer of the audit logs, if this machine has its key; the first machine makes one.
+pub(crate) async fn signer(cx: &Cx, store: &Store) -> Result<LogSigner> {
+    let settings = &cx.settings;
+    Ok(LogSigner::open(store, &settings.audit_key_file(), settings.file.audit.origin.as_deref()).await?)
+}
+
+/// Records a change of the operator's configuration since a worker last started with it.
+pub(crate) async fn record_config(cx: &Cx, store: &Store) -> Result<()> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let source = format!("{host}:{}", cx.settings.file_path.display());
+    let mut tx = store.begin().await?;
+    audit::record_config(&cx.op(), &mut tx, &source, cx.settings.file_text.as_deref()).await?;
+    tx.commit().await?;
     Ok(())
 }
 

@@ -77,6 +77,22 @@ pub struct Grown {
     pub note: String,
 }
 
+/// Says who signs this installation's logs, unless that has been said before. Returns who it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_signer(store: &Store, verifier_key: &str) -> Result<String> {
+    let what = "say who signs the audit logs";
+    let set = "UPDATE platform_audit_heads SET signer = $2 WHERE tenant_id = $1 AND signer IS NULL";
+    sqlx::query(set).bind(Uuid::nil()).bind(verifier_key).execute(&store.pool).await.what(what)?;
+    let signer: Option<String> = sqlx::query_scalar("SELECT signer FROM platform_audit_heads WHERE tenant_id = $1")
+        .bind(Uuid::nil())
+        .fetch_one(&store.pool)
+        .await
+        .what(what)?;
+    Ok(signer.unwrap_or_default())
+}
+
 /// The next log with pending records after this one, by its id, the platform's first. Round and round: a log with a
 /// million pending records keeps no other waiting for more than one step.
 ///
