@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod audit;
 mod embedded;
 mod graph;
 mod nouns;
