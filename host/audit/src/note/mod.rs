@@ -121,6 +121,17 @@ impl Note {
         self.signatures.push(signature);
     }
 
+    /// The signatures in one order: those under this name first, then by name and id. A note says the same in any order;
+    /// where it has to have one spelling, it has this one.
+    pub(crate) fn in_order(&self, first: &KeyName) -> Self {
+        let mut note = self.clone();
+        note.signatures.sort_by(|a, b| {
+            let rank = |signature: &Signature| signature.name != *first;
+            (rank(a), &a.name, a.id).cmp(&(rank(b), &b.name, b.id))
+        });
+        note
+    }
+
     /// The signatures of trusted keys. Those of other keys are passed over, as the format demands.
     ///
     /// # Errors
