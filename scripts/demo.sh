@@ -56,9 +56,16 @@ porthole up > "$log" 2>&1 &
 up=$!
 show porthole status --wait 60
 
-title "2. The GitHub module: packed, checked, added"
+title "2. The GitHub module: packed, signed by its publisher, checked, approved by two reviewers"
+for who in publisher ada ben; do porthole module keygen --out "$work/$who.key" > /dev/null; done
+show porthole publisher add porthole --key "$work/publisher.key.pub"
+show porthole reviewer add ada --key "$work/ada.key.pub"
+show porthole reviewer add ben --key "$work/ben.key.pub"
 show porthole module pack --manifest guests/github/manifest.toml --wasm "$guests/porthole_github.wasm" --out "$work/github.porthole"
-show porthole module add "$work/github.porthole"
+show porthole module sign "$work/github.porthole" --key "$work/publisher.key" --publisher porthole
+show porthole module publish "$work/github.porthole"
+show porthole module approve github@0.1.0 --key "$work/ada.key" --reviewer ada --reason "read every operation"
+show porthole module approve github@0.1.0 --key "$work/ben.key" --reviewer ben --reason "the second pair of eyes"
 
 title "3. A tenant, an instance, a credential that the guest never sees"
 show porthole tenant create acme

@@ -17,7 +17,7 @@ mod standing;
 mod untrusted;
 
 pub use book::{Book, Ended, Publisher, Recorded, RegisteredKey, Reviewer, Version, Yank};
-pub use standing::{Approvals, Emergency, Standing, approvals, is_publisher};
+pub use standing::{Approvals, Emergency, Standing, approvals, is_publisher, reviewer_of};
 pub use untrusted::{Nearest, Untrusted, newest_approved};
 
 use crate::key::KeyId;

@@ -5,4 +5,5 @@ pub mod octokit;
 #[cfg(test)]
 mod raw_http;
 pub mod recordings;
+pub mod trust;
 pub mod world;

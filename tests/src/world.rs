@@ -18,7 +18,6 @@ use porthole_runner::worker;
 use porthole_store::calls::{self, Call};
 use porthole_store::graph::{self, EntityDetail, EntityFilter};
 use porthole_store::instances::{self, NewInstance};
-use porthole_store::modules::{self, NewModule};
 use porthole_store::run_slices::{self, RunSlice};
 use porthole_store::runs::{self, NewRun, Run};
 use porthole_store::tenants::{self, WrappedKey};
@@ -216,6 +215,7 @@ impl WorldBuilder {
             compiler: Arc::new(Compiler::new(&bin_dir, &compiled_dir()?)?),
             sandbox: bin_dir.join("porthole-sandbox"),
             ceilings: Arc::new(BTreeMap::from([(name, self.ceiling)])),
+            judge: Arc::default(),
             limits: self.limits,
             allow_weak_isolation: false,
             lease: worker::DEFAULT_LEASE,
@@ -227,13 +227,7 @@ impl WorldBuilder {
         let cx = op();
         let mut tx = store.begin().await?;
         let packed = &self.packed;
-        let module = NewModule {
-            digest: packed.digest,
-            publisher: "tests",
-            manifest: &packed.manifest,
-            component: &packed.bytes,
-        };
-        modules::add(&cx, &mut tx, module).await?;
+        crate::trust::trusted(&cx, &mut tx, packed).await?;
         let tenant = tenants::create(&cx, &mut tx, &Name::new("acme")?).await?;
         tx.commit().await?;
         let mut tx = store.tenant(tenant.id).await?;

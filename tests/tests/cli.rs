@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -281,7 +282,10 @@ fn an_unknown_table_or_key_of_the_file_is_refused() {
     let cli = Cli::new();
     cli.config("[egres]\nallow = [\"127.0.0.1\"]\n");
     let err = cli.call(&["egress", "check", "https://1.1.1.1/"]).refused(1);
-    assert!(err.contains("unknown table [egres]") && err.contains("egress, endpoints, ceiling, worker"), "{err}");
+    assert!(
+        err.contains("unknown table [egres]") && err.contains("egress, endpoints, ceiling, worker, audit, approval"),
+        "{err}"
+    );
     for toml in ["[egress]\nalow = []\n", "[worker]\nrun = 1\n", "[egress]\nallow = [\"everything\"]\n", "[egress\n"] {
         cli.config(toml);
         let err = cli.call(&["egress", "check", "https://1.1.1.1/"]).refused(1);
@@ -359,8 +363,7 @@ async fn from_a_tenant_to_its_graph() {
     let module = cli.file("github.porthole");
     cli.pack(&module).ok();
     let module = module.to_str().unwrap();
-    assert!(cli.call(&["module", "add", module]).ok().contains("local/github 0.1.0 added"));
-    assert!(cli.call(&["module", "add", module]).ok().contains("is there already"));
+    vouch(&cli, module);
     let err = cli.call(&["instance", "create", "acme/github", "--module", "github"]).refused(1);
     assert!(err.contains("--set FIELD=VALUE") && err.contains("`login`"), "{err}");
     let create = ["instance", "create", "acme/github", "--module", "github", "--set"];
@@ -378,6 +381,64 @@ async fn from_a_tenant_to_its_graph() {
     let dump = database.dump().await.unwrap();
     assert!(!dump.contains(TOKEN) && !dump.contains(&hex::encode(TOKEN)), "the secret is in the database");
     assert_eq!(fake.stats().writes().count(), 0);
+}
+
+/// From a file to a module that may run: keys, publisher, reviewers, signature, two approvals. Each step says what is
+/// missing until it was done.
+fn vouch(cli: &Cli, module: &str) {
+    let path = |name: &str| cli.file(name).to_str().unwrap().to_owned();
+    let [publisher, ada, ben] = ["publisher", "ada", "ben"].map(|who| {
+        assert!(cli.call(&["module", "keygen", "--out", &path(who)]).ok().contains("private: "));
+        assert!(cli.call(&["module", "keygen", "--out", &path(who)]).refused(1).contains("nothing is overwritten"));
+        path(who)
+    });
+    let public = |key: &str| format!("{key}.pub");
+    assert!(cli.call(&["module", "publish", module]).refused(1).contains("is not signed: there is no"));
+    let sign = ["module", "sign", module, "--publisher", "us", "--key"];
+    fs::set_permissions(&publisher, fs::Permissions::from_mode(0o640)).unwrap();
+    let err = cli.call(&[&sign[..], &[&publisher]].concat()).refused(1);
+    assert!(err.contains("can be read by others (mode 0640)"), "{err}");
+    fs::set_permissions(&publisher, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(cli.call(&[&sign[..], &[&publisher]].concat()).ok().contains("us/github 0.1.0 signed"));
+    let verify = ["module", "verify", module, "--key"];
+    assert!(cli.call(&[&verify[..], &[&public(&publisher)]].concat()).ok().contains("us/github 0.1.0: verified"));
+    assert!(cli.call(&[&verify[..], &[&public(&ada)]].concat()).refused(1).contains("get the key of us from them"));
+    let err = cli.call(&["module", "publish", module]).refused(1);
+    assert!(err.contains("`us`, who is no publisher here"), "{err}");
+    let add = ["publisher", "add", "us", "--person", "otto", "--key"];
+    assert!(cli.call(&[&add[..], &[&public(&publisher)]].concat()).ok().contains("publisher us added"));
+    assert!(cli.call(&[&add[..], &[&public(&publisher)]].concat()).ok().contains("was there already"));
+    let published = cli.call(&["module", "publish", module]).ok();
+    assert!(
+        published.contains("us/github 0.1.0 published") && published.contains("next: two reviewers"),
+        "{published}"
+    );
+    assert!(cli.call(&["module", "publish", module]).ok().contains("was there already, with this signature"));
+
+    let approve = |key: &str, reviewer: &str| {
+        let args = ["module", "approve", "github@0.1.0", "--reason", "read it", "--key", key, "--reviewer", reviewer];
+        cli.call(&args)
+    };
+    let create = ["instance", "create", "acme/github", "--module", "github", "--set", "login=acme"];
+    assert!(cli.call(&create).refused(1).contains("is not approved: 0 of 2 approvals"));
+    assert!(approve(&ada, "ada").refused(1).contains("`ada` is no reviewer"));
+    for (name, key) in [("ada", &ada), ("ben", &ben)] {
+        assert!(cli.call(&["reviewer", "add", name, "--key", &public(key)]).ok().contains("added"));
+    }
+    let taken = cli.call(&["reviewer", "add", "eve", "--key", &public(&publisher)]).refused(1);
+    assert!(taken.contains("is us's already"), "{taken}");
+    assert!(approve(&ben, "ada").refused(1).contains("is ben's and not ada's"));
+    assert!(approve(&publisher, "ada").refused(1).contains("is us's and not ada's"));
+    assert!(approve(&ada, "ada").ok().contains("1 of 2 approvals: it may not run yet"));
+    assert!(approve(&ada, "ada").refused(1).contains("ada has approved github@0.1.0 already"));
+    let err = cli.call(&create).refused(1);
+    assert!(err.contains("is not approved: 1 of 2 approvals (by ada)"), "{err}");
+    let approved = approve(&ben, "ben").ok();
+    assert!(approved.contains("against nothing") && approved.contains("it may run"), "{approved}");
+    let listed = cli.call(&["module", "list", "--json"]).json();
+    assert_eq!((&listed[0]["name"], &listed[0]["state"]), (&"github".into(), &"approved".into()));
+    let shown = cli.call(&["module", "show", "us/github"]).ok();
+    assert!(shown.contains("signed by us") && shown.ends_with("it may run\n"), "{shown}");
 }
 
 /// A secret goes in by standard input or a file. There is no argument for it, and no way to read it back.

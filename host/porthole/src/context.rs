@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result, bail};
 use porthole_egress::secret::{KeyFile, Vault};
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::id::Name;
+use porthole_registry::trust::Policy;
+use porthole_runner::trust::Judge;
 use porthole_store::embedded::Embedded;
 use porthole_store::instances::{self, Instance};
 use porthole_store::tenants::{self, Tenant};
@@ -80,6 +82,11 @@ impl Cx {
         }
         let server = Embedded::start(&self.settings.data).await?;
         Ok(Database { store: server.store().await?, server: Some(server) })
+    }
+
+    /// Says which modules may run, under the operator's policy.
+    pub(crate) fn judge(&self) -> Arc<Judge> {
+        Arc::new(Judge::new(Policy { automatic: self.settings.file.approval.automatic }))
     }
 
     /// The room for secrets, with the key file of this machine.

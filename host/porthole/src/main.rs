@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod key_file;
 mod output;
 mod settings;
 mod watch;
@@ -44,9 +45,15 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Tenant(commands::tenant::Tenant),
-    /// Modules: pack, inspect, add, list.
+    /// Modules: pack, inspect, sign, publish, approve, yank.
     #[command(subcommand)]
     Module(commands::module::Module),
+    /// Who may sign modules.
+    #[command(subcommand)]
+    Publisher(commands::publisher::Publisher),
+    /// Who may approve modules.
+    #[command(subcommand)]
+    Reviewer(commands::reviewer::Reviewer),
     /// Instances: a tenant's configured integrations.
     #[command(subcommand)]
     Instance(commands::instance::Instance),
@@ -107,6 +114,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => commands::up::migrate(cx).await,
         Command::Tenant(command) => command.run(cx).await,
         Command::Module(command) => command.run(cx).await,
+        Command::Publisher(command) => command.run(cx).await,
+        Command::Reviewer(command) => command.run(cx).await,
         Command::Instance(command) => command.run(cx).await,
         Command::Credential(command) => command.run(cx).await,
         Command::Grant(command) => command.run(cx).await,

@@ -39,6 +39,8 @@ pub(crate) struct File {
     pub worker: WorkerTable,
     /// `[audit]`.
     pub audit: AuditTable,
+    /// `[approval]`.
+    pub approval: ApprovalTable,
 }
 
 /// `[audit]`: who signs the audit logs.
@@ -49,6 +51,14 @@ pub(crate) struct AuditTable {
     pub key_file: Option<PathBuf>,
     /// The name of this installation in its logs, such as `porthole.example.com`. Never changes once a log is signed.
     pub origin: Option<String>,
+}
+
+/// `[approval]`: what it takes until a module may run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct ApprovalTable {
+    /// A version that may do nothing that an approved version may not needs no person.
+    pub automatic: bool,
 }
 
 /// `[worker]`: how much a worker does at once.
@@ -70,7 +80,7 @@ impl Default for WorkerTable {
 }
 
 /// The tables that a file may have; anything else is a typing error that would silently change nothing.
-const TABLES: [&str; 5] = ["egress", "endpoints", "ceiling", "worker", "audit"];
+const TABLES: [&str; 6] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval"];
 
 impl Settings {
     /// Reads everything.

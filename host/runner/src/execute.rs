@@ -12,12 +12,13 @@ use crate::finish::{self, Ending, Results};
 use crate::index::Index;
 use crate::journal::Journal;
 use crate::limits::RunLimits;
-use crate::prepare::{Prepared, chain, prepare};
+use crate::prepare::{PrepareError, Prepared, chain, prepare};
 use crate::process::{Peaks, Sandbox, peak_memory_of};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::sink::Sink;
 use crate::spool::Spool;
+use crate::trust::Judge;
 use jiff::Timestamp;
 use porthole_egress::credential::Credentials;
 use porthole_egress::scrub::ScrubRules;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub sandbox: PathBuf,
     /// What the operator leaves, by module name.
     pub ceilings: Arc<BTreeMap<String, Ceiling>>,
+    /// Says which modules may run.
+    pub judge: Arc<Judge>,
     /// The limits of a run.
     pub limits: RunLimits,
     /// Go on where the kernel can't isolate.
@@ -111,22 +114,25 @@ async fn run(
     signals: &Signals,
 ) -> Result<Ending, RunError> {
     let exceptions = parts.egress.exceptions();
-    let mut prepared = prepare(&parts.store, claim, &parts.ceilings, &exceptions, &parts.limits).await?;
+    let mut prepared = prepare(&parts.store, claim, &parts.ceilings, exceptions, &parts.limits, &parts.judge).await?;
     let plan = serde_json::to_value(&prepared.plan).ok();
     let start = RunStart {
         plan,
-        exceptions: serde_json::to_value(&exceptions).ok(),
+        exceptions: serde_json::to_value(&prepared.exceptions).ok(),
         isolation: None,
         grant: prepared.grant.take(),
         ceiling: prepared.ceiling.take(),
     };
     record(&parts.store, claim, start).await?;
     let code = parts.compiler.code(prepared.digest, &prepared.component).await?;
-    prepared.component = Vec::new();
     let (mut sandbox, isolation) =
         Sandbox::start(&parts.sandbox, parts.limits.sandbox, parts.allow_weak_isolation).await?;
     let isolation = serde_json::to_value(&isolation).ok();
     record(&parts.store, claim, RunStart { isolation, ..RunStart::default() }).await?;
+    // Asked again with the bytes at hand: since the plan, the version may have been yanked, its key ended, its row changed.
+    let component = std::mem::take(&mut prepared.component);
+    parts.judge.check(&parts.store, prepared.digest, &component).await.map_err(PrepareError::from)?;
+    drop(component);
     sandbox.load(code).await?;
 
     let (recorder, records) = Recorder::start(parts.store.clone(), claim);

@@ -2,6 +2,7 @@
 //! credentials, and from them the policy and the plan. Reading is here; deciding is in `model`.
 
 use crate::limits::RunLimits;
+use crate::trust::{CheckError, Judge};
 use porthole_egress::credential::BoundCredential;
 use porthole_egress::secret::{Binding, Sealed, WrappedKey};
 use porthole_model::grant::{Ceiling, Policy};
@@ -11,6 +12,7 @@ use porthole_model::operation::Config;
 use porthole_model::parse::StepTypes;
 use porthole_model::plan::{Plan, PlanInput, plan};
 use porthole_model::run::{Claim, Fault, Outcome};
+use porthole_registry::trust::Untrusted;
 use porthole_store::credentials::{self, SealedCredential};
 use porthole_store::{Store, StoreError, grants, instances, modules, tenants};
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +24,8 @@ pub struct Prepared {
     pub digest: ModuleDigest,
     /// The packed component.
     pub component: Vec<u8>,
+    /// What a run's record tells beside the plan: the operator's exceptions, and an approval that is still open.
+    pub exceptions: Vec<String>,
     /// What it asks for.
     pub manifest: Arc<Manifest>,
     /// The checked configuration.
@@ -69,6 +73,19 @@ pub enum PrepareError {
     Refused(#[from] Refusal),
 }
 
+impl From<CheckError> for PrepareError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Store(e) => Self::Store(e),
+            CheckError::Untrusted(why) => {
+                // Who changes stored bytes is no guest; everything else is about what somebody published.
+                let fault = if matches!(why, Untrusted::Changed { .. }) { Fault::Host } else { Fault::Guest };
+                Self::Refused(refuse(Outcome::Denied, fault, why.to_string()))
+            }
+        }
+    }
+}
+
 fn refuse(outcome: Outcome, fault: Fault, message: impl Into<String>) -> Refusal {
     Refusal { outcome, fault, message: message.into() }
 }
@@ -76,13 +93,14 @@ fn refuse(outcome: Outcome, fault: Fault, message: impl Into<String>) -> Refusal
 /// Reads and checks everything that a run needs.
 ///
 /// # Errors
-/// When the module isn't admitted, the configuration doesn't fit, or the plan contradicts itself.
+/// When the module isn't trusted or admitted, the configuration doesn't fit, or the plan contradicts itself.
 pub async fn prepare(
     store: &Store,
     claim: Claim,
     ceilings: &BTreeMap<String, Ceiling>,
-    exceptions: &[String],
+    mut exceptions: Vec<String>,
     limits: &RunLimits,
+    judge: &Judge,
 ) -> Result<Prepared, PrepareError> {
     let mut tx = store.tenant(claim.tenant).await?;
     let instance = instances::get(&mut tx, claim.instance).await?;
@@ -99,17 +117,15 @@ pub async fn prepare(
     let wrapped = tenants::keys(&mut tx).await?.into_iter().next().map(|key| key.wrapped);
     tx.commit().await?;
 
+    let trusted = judge.check(store, instance.module, &module).await?;
     // The bytes were admitted when they were added. The rules may have become stricter since, and the row is only as
     // trustworthy as the database.
     let admitted = porthole_registry::admit::admit(&module).map_err(|findings| {
         let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
         refuse(Outcome::Denied, Fault::Guest, format!("the module is not admitted: {}", list.join("; ")))
     })?;
-    if admitted.digest != instance.module {
-        let message = format!("the stored bytes are {} and not {}", admitted.digest, instance.module);
-        return Err(refuse(Outcome::Denied, Fault::Host, message).into());
-    }
     let manifest = admitted.manifest;
+    exceptions.extend(crate::trust::exception(manifest.module.name.as_str(), &trusted));
     let config = porthole_registry::config::resolve_config(&manifest, &instance.config).map_err(|findings| {
         let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
         refuse(Outcome::Failed, Fault::Tenant, format!("the configuration doesn't fit: {}", list.join("; ")))
@@ -124,7 +140,7 @@ pub async fn prepare(
         config: &config,
         grant: &grant,
         ceiling: &ceiling,
-        exceptions,
+        exceptions: &exceptions,
         limits: &named,
     };
     let plan = plan(&manifest, input).map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
@@ -142,6 +158,7 @@ pub async fn prepare(
     Ok(Prepared {
         digest: instance.module,
         component: module,
+        exceptions,
         manifest: Arc::new(manifest),
         config,
         config_json,

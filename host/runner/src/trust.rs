@@ -4,7 +4,6 @@
 
 use porthole_model::id::{ModuleDigest, Name};
 use porthole_model::manifest::Manifest;
-use porthole_model::run::{Fault, Outcome};
 use porthole_registry::approval::Approval;
 use porthole_registry::diff::{Verdict, diff};
 use porthole_registry::key::PublicKey;
@@ -20,8 +19,6 @@ use porthole_store::tx::AnyTx;
 use porthole_store::{Store, StoreError, approvals, publishers, reviewers};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-
-use crate::prepare::{PrepareError, Refusal};
 
 /// Asks the register, under the operator's policy.
 #[derive(Debug, Default)]
@@ -40,19 +37,6 @@ pub enum CheckError {
     /// The module may not run.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
-}
-
-impl From<CheckError> for PrepareError {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Store(e) => Self::Store(e),
-            CheckError::Untrusted(why) => {
-                // Who changes stored bytes is no guest; everything else is about what somebody published.
-                let fault = if matches!(why, Untrusted::Changed { .. }) { Fault::Host } else { Fault::Guest };
-                Self::Refused(Refusal { outcome: Outcome::Denied, fault, message: why.to_string() })
-            }
-        }
-    }
 }
 
 impl Judge {

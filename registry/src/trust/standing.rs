@@ -78,7 +78,7 @@ fn is_approved(book: &Book, policy: Policy, version: &Version) -> bool {
             continue;
         }
         let one = version.approvals.iter().filter(|r| match r.approval.statement.kind {
-            ApprovalKind::Normal | ApprovalKind::FollowUp => reviewer(book, version, r).is_some(),
+            ApprovalKind::Normal | ApprovalKind::FollowUp => reviewer_of(book, version, r).is_some(),
             ApprovalKind::Automatic => policy.automatic,
             ApprovalKind::Emergency => false,
         });
@@ -97,12 +97,13 @@ fn bases<'a>(book: &'a Book, version: &'a Version) -> impl Iterator<Item = &'a V
 
 /// The people whose approval of a version counts.
 pub(super) fn people<'a>(book: &Book, version: &'a Version) -> BTreeSet<&'a Name> {
-    version.approvals.iter().filter_map(|r| reviewer(book, version, r)).collect()
+    version.approvals.iter().filter_map(|r| reviewer_of(book, version, r)).collect()
 }
 
 /// The reviewer of an approval that counts: known, with a key of their own that was good when it was recorded, and not
 /// the publisher under another name.
-fn reviewer<'a>(book: &Book, version: &Version, recorded: &'a Recorded) -> Option<&'a Name> {
+#[must_use]
+pub fn reviewer_of<'a>(book: &Book, version: &Version, recorded: &'a Recorded) -> Option<&'a Name> {
     let statement = &recorded.approval.statement;
     let name = statement.reviewer.as_ref().filter(|_| statement.module == version.digest)?;
     let key = book.reviewers.get(name)?.keys.iter().find(|k| Some(k.public.id()) == statement.key)?;
@@ -123,7 +124,7 @@ pub fn is_publisher(book: &Book, version: &Version, name: &Name) -> bool {
 fn emergency(book: &Book, version: &Version) -> Option<Emergency> {
     let open = version.approvals.iter().filter(|r| r.approval.statement.kind == ApprovalKind::Emergency);
     open.filter_map(|r| {
-        let reviewer = reviewer(book, version, r)?.clone();
+        let reviewer = reviewer_of(book, version, r)?.clone();
         Some(Emergency { reviewer, reason: r.approval.statement.reason.clone(), at: r.at })
     })
     .next()

@@ -140,6 +140,25 @@ pub enum Untrusted {
     },
 }
 
+impl Untrusted {
+    /// The reason in one word, for tables.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "changed",
+            Self::Unknown(_) => "unknown",
+            Self::Unsigned { .. } => "unsigned",
+            Self::UnknownPublisher { .. } => "unknown publisher",
+            Self::ForeignKey { .. } => "foreign key",
+            Self::OtherPublisher { .. } => "other publisher",
+            Self::Forged { .. } => "forged",
+            Self::EndedKey { .. } => "ended key",
+            Self::NotApproved { .. } => "not approved",
+            Self::Yanked { .. } => "yanked",
+        }
+    }
+}
+
 /// The approved version that one that isn't approved is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nearest {

@@ -1,12 +1,12 @@
 //! `porthole instance`: a tenant's configured integrations.
 
-use crate::commands::module::refused;
+use crate::commands::module::reference::{ModuleRef, find_trusted};
+use crate::commands::module::{diff_versions, refused, short_diff};
 use crate::context::{Cx, InstancePath};
 use crate::output;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use porthole_model::grant::Grant;
-use porthole_model::id::Name;
 use porthole_model::manifest::Manifest;
 use porthole_store::instances::{self, Brake, InstanceUpdate, NewInstance};
 use porthole_store::{grants, modules};
@@ -19,9 +19,9 @@ pub(crate) enum Instance {
     Create {
         /// TENANT/NAME.
         instance: InstancePath,
-        /// The module: NAME or NAME@VERSION.
+        /// The module: NAME, NAME@VERSION or a digest. A name alone is the newest version that may run.
         #[arg(long)]
-        module: String,
+        module: ModuleRef,
         /// A configuration value; may be given several times.
         #[arg(long = "set", value_name = "FIELD=VALUE")]
         values: Vec<String>,
@@ -51,9 +51,9 @@ pub(crate) struct Set {
     /// A configuration value; may be given several times. `FIELD=` takes the value away.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     values: Vec<String>,
-    /// Another module or version: NAME or NAME@VERSION. The grant stays as it is.
+    /// Another version, or module: NAME, NAME@VERSION or a digest. It has to be one that may run. The grant stays as it is.
     #[arg(long)]
-    module: Option<String>,
+    module: Option<ModuleRef>,
     /// Hold a run that would delete more than this share of a type, 0 to 1.
     #[arg(long)]
     brake_share: Option<f32>,
@@ -80,11 +80,11 @@ impl Instance {
     }
 }
 
-async fn create(cx: &Cx, path: &InstancePath, module: &str, values: &[String]) -> Result<()> {
+async fn create(cx: &Cx, path: &InstancePath, module: &ModuleRef, values: &[String]) -> Result<()> {
     let db = cx.database().await?;
     let (tenant, name) = cx.split(&db, path).await?;
     let mut tx = db.store.tenant(tenant.id).await?;
-    let module = find_module(&mut tx, module).await?;
+    let module = find_trusted(&mut tx, &cx.judge(), module).await?;
     let mut config = BTreeMap::new();
     change(&mut config, values)?;
     checked(&module.manifest, &config)?;
@@ -110,14 +110,6 @@ async fn create(cx: &Cx, path: &InstancePath, module: &str, values: &[String]) -
 
 fn slots(manifest: &Manifest) -> std::collections::BTreeSet<&str> {
     manifest.credentials.iter().map(|c| c.slot.as_str()).collect()
-}
-
-async fn find_module(tx: &mut porthole_store::TenantTx, text: &str) -> Result<modules::Module> {
-    let (name, version) = match text.split_once('@') {
-        Some((name, version)) => (name, Some(version)),
-        None => (text, None),
-    };
-    Ok(modules::by_name(tx, &Name::new(name)?, version).await?)
 }
 
 /// Applies `FIELD=VALUE`s.
@@ -204,7 +196,7 @@ impl Set {
         let (tenant, mut tx, instance) = cx.open(&db, &self.instance).await?;
         let name = &instance.name;
         let module = match &self.module {
-            Some(text) => find_module(&mut tx, text).await?,
+            Some(reference) => find_trusted(&mut tx, &cx.judge(), reference).await?,
             None => modules::get(&mut tx, instance.module).await?,
         };
         let mut config = instance.config.clone();
@@ -221,9 +213,20 @@ impl Set {
             brake: Some(Brake { share, floor }),
             disabled: if self.disable { Some(true) } else { self.enable.then_some(false) },
         };
+        let before = modules::get(&mut tx, instance.module).await?;
+        let diff = match module.digest == before.digest {
+            true => None,
+            false => Some(diff_versions(&mut tx, Some(before.digest), module.digest).await?),
+        };
         instances::update(&cx.op(), &mut tx, instance.id, &update).await?;
         tx.commit().await?;
         output::line(format!("instance {}/{name} changed", tenant.name));
+        if let Some(diff) = diff {
+            let (old, new) =
+                (format!("{}@{}", before.name, before.version), format!("{}@{}", module.name, module.version));
+            output::line(format!("  from {old} to {new}: {}", short_diff(&diff)));
+            output::line("  the grant stays as it is: what it doesn't name is denied");
+        }
         db.close().await;
         Ok(())
     }

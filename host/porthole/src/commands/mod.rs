@@ -6,6 +6,8 @@ pub(crate) mod grant;
 pub(crate) mod graph;
 pub(crate) mod instance;
 pub(crate) mod module;
+pub(crate) mod publisher;
+pub(crate) mod reviewer;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod status;

@@ -1,5 +1,6 @@
 //! `porthole status`: is everything there?
 
+use crate::commands::module::listed;
 use crate::context::Cx;
 use crate::output;
 use anyhow::{Result, bail};
@@ -50,6 +51,10 @@ async fn check(cx: &Cx) -> Result<Vec<String>> {
     let mut tx = store.begin().await?;
     lines.push(format!("tenants  {}", porthole_store::tenants::list(&mut tx).await?.len()));
     lines.push(format!("modules  {}", porthole_store::modules::list(&mut tx).await?.len()));
+    for listed in listed(&mut tx, &cx.judge()).await?.into_iter().filter(|l| l.state == "emergency") {
+        let module = format!("{}@{}", listed.module.name, listed.module.version);
+        lines.push(format!("open     {module}: {}", listed.note.unwrap_or_default()));
+    }
     tx.commit().await?;
     store.close().await;
     if let Some(server) = server {

@@ -140,6 +140,7 @@ pub(crate) fn parts(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<Parts>
         compiler: Arc::new(Compiler::new(&settings.bin_dir, &settings.data)?),
         sandbox: settings.bin_dir.join("porthole-sandbox"),
         ceilings: Arc::new(settings.file.ceiling.clone()),
+        judge: cx.judge(),
         limits: RunLimits::default(),
         allow_weak_isolation: flags.allow_weak_isolation,
         // Below a second, a busy machine would lose its own runs.
