@@ -14,6 +14,7 @@ use porthole_registry::{Packed, pack, read_manifest};
 use porthole_runner::compile::Compiler;
 use porthole_runner::execute::Parts;
 use porthole_runner::limits::RunLimits;
+use porthole_runner::replay::offline::Tools;
 use porthole_runner::worker;
 use porthole_store::calls::{self, Call};
 use porthole_store::graph::{self, EntityDetail, EntityFilter};
@@ -317,6 +318,30 @@ impl World {
             bail!("run {} was left running: {}", run.id, run.message);
         }
         Ok(run)
+    }
+
+    /// Runs the instance here and keeps the transcript in a file.
+    ///
+    /// # Errors
+    /// When another run of the instance is active.
+    pub async fn record(&self, file: &Path) -> Result<Run> {
+        let new = NewRun { instance: self.instance, mode: RunMode::Apply, reason: "test" };
+        let lease = self.parts.lease;
+        let claimed = runs::create_claimed(&op(), self.store(), self.tenant, new, WORKER, lease).await?;
+        let claimed = claimed.context("another run is active")?;
+        let run = claimed.run.id;
+        worker::record(&self.parts, claimed, CancellationToken::new(), file).await;
+        self.get(run).await
+    }
+
+    /// What it takes to run a module without the world.
+    #[must_use]
+    pub fn tools(&self) -> Tools {
+        Tools {
+            compiler: Arc::clone(&self.parts.compiler),
+            sandbox: self.parts.sandbox.clone(),
+            allow_weak_isolation: false,
+        }
     }
 
     /// A run as the ledger has it.

@@ -2,13 +2,15 @@
 //! it emits. Everything that arrives from the sandbox is hostile: an unknown task, a question of an ended task or a
 //! frame out of turn ends the run.
 
-use crate::calls::Caller;
+use crate::answers::Answers;
 use crate::collected::{Collected, SliceEnd, failure, partitions};
 use crate::collector::{CollectError, Collector};
 use crate::journal::{Journal, Notes};
 use crate::process::{Sandbox, SandboxError, Sender};
+use crate::replay::replayer::ReplayFault;
 use crate::schedule::{Ready, Schedule};
 use crate::task_calls::TaskCalls;
+use crate::transcript::{Ended, RecordError, Recording};
 use porthole_model::id::{Partition, StepId};
 use porthole_model::manifest::Manifest;
 use porthole_model::parse::StepTypes;
@@ -16,14 +18,15 @@ use porthole_model::run::SliceKey;
 use porthole_store::StoreError;
 use porthole_store::run_slices::SliceProgress;
 use porthole_wire::{
-    Answer, AskId, EMIT_WINDOW, FromSandbox, MAX_CALLS_AT_ONCE, OpenError, Question, ReadError, Task, TaskEnd, TaskId,
-    TaskKind, ToSandbox, Usage,
+    Answer, AskId, Call, CallError, EMIT_WINDOW, FromSandbox, MAX_CALLS_AT_ONCE, OpenError, Question, ReadError,
+    Response, Task, TaskEnd, TaskId, TaskKind, ToSandbox, Usage,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::TaskTracker;
 
 /// How often progress is written for people who watch.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -42,6 +45,12 @@ pub enum BrokerError {
     /// The database failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
+    /// The transcript can't be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The guest did something else than in the run that is replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayFault),
     /// The sandbox said something that a sandbox doesn't say.
     #[error("the sandbox broke the protocol: {0}")]
     Protocol(String),
@@ -59,8 +68,10 @@ pub struct Broker {
     pub config_json: String,
     /// When the run started, in milliseconds since 1970.
     pub started_at_ms: u64,
-    /// The calls.
-    pub caller: Arc<Caller>,
+    /// Who answers its calls.
+    pub answers: Answers,
+    /// What it asks and gets, for the record.
+    pub recording: Arc<Recording>,
     /// The collector, shared with the tasks that answer questions.
     pub collector: Arc<Mutex<Collector>>,
     /// Tasks at once.
@@ -68,6 +79,12 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// Gives the journal back.
+    #[must_use]
+    pub fn into_journal(self) -> Journal {
+        self.journal
+    }
+
     /// Runs every step of the schedule to its end.
     ///
     /// # Errors
@@ -79,6 +96,7 @@ impl Broker {
             sender: sandbox.sender(),
             failed,
             schedule,
+            helpers: TaskTracker::new(),
             tasks: HashMap::new(),
             numbers: HashMap::new(),
             collected: Collected::default(),
@@ -93,6 +111,10 @@ impl Broker {
         loop {
             state.start_ready().await?;
             if state.is_over() {
+                self.answers.finished()?;
+                // They have done their work; whoever comes next owns what they shared.
+                state.helpers.close();
+                state.helpers.wait().await;
                 state.write(None).await?;
                 return Ok(state.collected);
             }
@@ -104,7 +126,7 @@ impl Broker {
                 error = &mut reader => return Err(error.into()),
                 Some(error) = failures.recv() => return Err(error),
                 _ = tick.tick() => state.write(None).await?,
-                () = self.caller.cancelled.cancelled(), if !told => {
+                () = self.answers.cancelled().cancelled(), if !told => {
                     told = true;
                     state.sender.send(&ToSandbox::Cancel).await?;
                 }
@@ -129,6 +151,8 @@ struct Loop<'b> {
     sender: Sender,
     /// The way of what runs beside the loop to end it.
     failed: mpsc::UnboundedSender<BrokerError>,
+    /// What runs beside the loop. Not ended with it: a call under way completes its record.
+    helpers: TaskTracker,
     schedule: Schedule,
     tasks: HashMap<TaskId, Running>,
     /// Numbers of the slices that were announced.
@@ -168,7 +192,7 @@ impl Loop<'_> {
         }
         let (emits, batches) = mpsc::channel(EMIT_WINDOW);
         let collecting = collect(Arc::clone(&broker.collector), id, batches, self.sender.clone(), self.failed.clone());
-        tokio::spawn(collecting);
+        self.helpers.spawn(collecting);
         let task = Task {
             id,
             kind: ready.kind,
@@ -236,18 +260,26 @@ impl Loop<'_> {
         }
         let broker = self.broker;
         let asking = Arc::clone(&running.asking);
-        let (caller, collector) = (Arc::clone(&broker.caller), Arc::clone(&broker.collector));
+        let (answers, recording) = (broker.answers.clone(), Arc::clone(&broker.recording));
+        let collector = Arc::clone(&broker.collector);
         let (calls, sender, failed) = (Arc::clone(&running.calls), self.sender.clone(), self.failed.clone());
         let declares = |slot: &str| broker.manifest.credentials.iter().any(|c| c.slot.as_str() == slot);
         let opened = match &question {
             Question::Open { slot } if !declares(slot) => Err(OpenError::UnknownSlot),
-            Question::Open { slot } if !caller.bound.iter().any(|b| b.as_str() == slot) => Err(OpenError::NotBound),
+            Question::Open { slot } if !answers.is_bound(slot) => Err(OpenError::NotBound),
             _ => Ok(()),
         };
-        tokio::spawn(async move {
+        self.helpers.spawn(async move {
             let answer = match question {
                 Question::Open { .. } => Answer::Open(opened),
-                Question::Calls(list) => Answer::Calls(caller.many(&calls, ask, list).await),
+                Question::Calls(list) => match answer_calls(&answers, &recording, &calls, ask, &list).await {
+                    Ok(answers) => Answer::Calls(answers),
+                    Err(e) => {
+                        // Nobody listens when the run has ended already.
+                        let _ = failed.send(e);
+                        return;
+                    }
+                },
                 Question::Entities { entity_type, cursor } => {
                     let page = collector.lock().await.read(calls.step.as_str(), &entity_type, cursor);
                     Answer::Entities(match page {
@@ -268,8 +300,12 @@ impl Loop<'_> {
     }
 
     async fn end(&mut self, task: TaskId, running: Running, end: TaskEnd, usage: Usage) -> Result<(), BrokerError> {
+        let broker = self.broker;
+        broker.answers.ended(&running.calls, &end)?;
+        broker.recording.ended(running.calls.key(), &running.calls.heard, Ended::from(&end)).await?;
         let key = running.calls.slice();
         let failure = failure(&end);
+        self.collected.task_ended(running.calls.key(), failure.as_deref());
         if let Some(message) = &failure {
             self.notes.host(key.clone(), 3, message.clone());
         }
@@ -280,7 +316,7 @@ impl Loop<'_> {
         if running.calls.kind == TaskKind::Partitions {
             return self.listed(&running.calls, end, failure).await;
         }
-        let tally = self.broker.collector.lock().await.close(task);
+        let tally = broker.collector.lock().await.close(task);
         self.notes.set_aside(&key, &tally);
         let (verdict, outcome) = {
             let mut ledger = running.calls.ledger();
@@ -335,7 +371,7 @@ impl Loop<'_> {
     }
 
     fn progress(&self) -> Vec<SliceProgress> {
-        let waiting = self.broker.caller.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let waiting = self.broker.answers.waiting();
         let slices = self.tasks.values().filter(|r| r.calls.kind == TaskKind::Run);
         let progress = slices.map(|r| SliceProgress {
             slice: r.calls.slice(),
@@ -358,6 +394,19 @@ async fn read_frames(sandbox: &mut Sandbox, frames: mpsc::Sender<FromSandbox>) -
             Err(e) => return e,
         }
     }
+}
+
+/// Has a question's calls answered, and writes down what the guest will get before it gets it.
+async fn answer_calls(
+    answers: &Answers,
+    recording: &Recording,
+    task: &TaskCalls,
+    ask: AskId,
+    calls: &[Call],
+) -> Result<Vec<Result<Response, CallError>>, BrokerError> {
+    let answers = answers.many(task, ask, calls).await?;
+    recording.answered(&task.key(), &task.heard, ask, calls, &answers).await?;
+    Ok(answers)
 }
 
 /// Takes in the batches of one task, in order, and acknowledges each.

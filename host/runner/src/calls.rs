@@ -75,8 +75,8 @@ impl Observer for Caller {
 
 impl Caller {
     /// Performs the calls of one question, at once; answers in their order.
-    pub async fn many(&self, task: &TaskCalls, ask: AskId, calls: Vec<Call>) -> Vec<Result<Response, CallError>> {
-        let calls = calls.into_iter().enumerate().map(|(i, call)| self.one(task, page_token(ask, i), call));
+    pub async fn many(&self, task: &TaskCalls, ask: AskId, calls: &[Call]) -> Vec<Result<Response, CallError>> {
+        let calls = calls.iter().cloned().enumerate().map(|(i, call)| self.one(task, page_token(ask, i), call));
         futures_util::future::join_all(calls).await
     }
 
@@ -111,7 +111,7 @@ impl Caller {
             Ok(request) => request,
             Err(denial) => return Err(self.denied(task, denial).await),
         };
-        if let Err(denial) = self.check_credential(&request, credential.as_deref()) {
+        if let Err(denial) = check_credential(&request, credential.as_deref(), &self.bound) {
             return Err(self.denied(task, denial).await);
         }
         task.ledger().called();
@@ -200,35 +200,6 @@ impl Caller {
         CallError::Denied { layer: layer_number(denial.layer), reason: denial.reason, remedy: denial.remedy }
     }
 
-    /// The guest must point at the credential that the operation names: a request goes out with the authority that its
-    /// author meant, or not at all.
-    fn check_credential(&self, request: &PreparedRequest, given: Option<&str>) -> Result<(), Denial> {
-        let deny = |layer, reason, remedy| Denial { layer, operation: request.operation.to_string(), reason, remedy };
-        match (&request.auth, given) {
-            (None, None) => Ok(()),
-            (Some(slot), Some(given)) if slot.as_str() == given => {
-                if self.bound.contains(slot) {
-                    return Ok(());
-                }
-                Err(deny(
-                    Layer::Granted,
-                    format!("no credential is bound to slot `{slot}`"),
-                    format!("porthole credential set INSTANCE --slot {slot}"),
-                ))
-            }
-            (Some(slot), _) => Err(deny(
-                Layer::Requested,
-                format!("it needs the credential of slot `{slot}`"),
-                format!("the guest passes the handle of `{slot}`"),
-            )),
-            (None, Some(given)) => Err(deny(
-                Layer::Requested,
-                format!("it takes no credential, and the guest passed `{given}`"),
-                "the operation declares `auth` in the manifest, or the guest passes no handle".to_owned(),
-            )),
-        }
-    }
-
     fn over_limit(&self) -> Option<String> {
         if self.calls.fetch_add(1, Ordering::Relaxed) >= self.max_calls {
             return Some(format!("a run makes at most {} calls", self.max_calls));
@@ -278,6 +249,35 @@ impl Caller {
     }
 }
 
+/// The guest must point at the credential that the operation names: a request goes out with the authority that its
+/// author meant, or not at all.
+pub(crate) fn check_credential(request: &PreparedRequest, given: Option<&str>, bound: &[Slot]) -> Result<(), Denial> {
+    let deny = |layer, reason, remedy| Denial { layer, operation: request.operation.to_string(), reason, remedy };
+    match (&request.auth, given) {
+        (None, None) => Ok(()),
+        (Some(slot), Some(given)) if slot.as_str() == given => {
+            if bound.contains(slot) {
+                return Ok(());
+            }
+            Err(deny(
+                Layer::Granted,
+                format!("no credential is bound to slot `{slot}`"),
+                format!("porthole credential set INSTANCE --slot {slot}"),
+            ))
+        }
+        (Some(slot), _) => Err(deny(
+            Layer::Requested,
+            format!("it needs the credential of slot `{slot}`"),
+            format!("the guest passes the handle of `{slot}`"),
+        )),
+        (None, Some(given)) => Err(deny(
+            Layer::Requested,
+            format!("it takes no credential, and the guest passed `{given}`"),
+            "the operation declares `auth` in the manifest, or the guest passes no handle".to_owned(),
+        )),
+    }
+}
+
 fn unknown(operation: &str) -> Denial {
     Denial {
         layer: Layer::Requested,
@@ -288,7 +288,7 @@ fn unknown(operation: &str) -> Denial {
 }
 
 /// As the frames have it.
-fn layer_number(layer: Layer) -> u8 {
+pub(crate) fn layer_number(layer: Layer) -> u8 {
     match layer {
         Layer::Requested => 0,
         Layer::Granted => 1,

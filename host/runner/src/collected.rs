@@ -1,6 +1,7 @@
 //! What the tasks of a run came to, and what is decided about each from values alone.
 
 use crate::collector::TaskTally;
+use crate::transcript::TaskKey;
 use porthole_model::id::{Partition, StepId};
 use porthole_model::run::{Outcome, SliceKey};
 use porthole_model::slice::Verdict;
@@ -55,8 +56,20 @@ pub struct Collected {
     pub listings: BTreeMap<StepId, (Vec<Partition>, bool)>,
     /// The listings that failed, with the reason.
     pub failed_listings: BTreeMap<StepId, String>,
+    /// Every task in the order in which they ended, and why it failed, cut; none when it finished.
+    pub ends: Vec<(TaskKey, Option<String>)>,
     /// Steps of which something is missing; what builds on them is incomplete as well.
     pub incomplete: BTreeSet<StepId>,
+}
+
+/// How much of a failure is kept for [`Collected::ends`], in characters; the log has all of it.
+const SHOWN_CHARS: usize = 200;
+
+impl Collected {
+    /// A task ended.
+    pub(crate) fn task_ended(&mut self, key: TaskKey, failure: Option<&str>) {
+        self.ends.push((key, failure.map(|text| text.chars().take(SHOWN_CHARS).collect())));
+    }
 }
 
 /// Why a task didn't finish; none when it did.

@@ -197,6 +197,12 @@ impl Collector {
         self.index.digest()
     }
 
+    /// The same as text, as it stands in the record of a run.
+    #[must_use]
+    pub fn digest_text(&self) -> String {
+        format!("blake3:{}", hex::encode(self.digest()))
+    }
+
     /// Gives the sink back, for the reconcile.
     #[must_use]
     pub fn into_sink(self) -> Sink {

@@ -5,6 +5,7 @@ use crate::collector::CollectError;
 use crate::compile::CompileError;
 use crate::prepare::{PrepareError, Refusal};
 use crate::process::SandboxError;
+use crate::transcript::RecordError;
 use porthole_model::run::{Fault, Outcome};
 use porthole_store::StoreError;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub enum RunError {
     /// The spool.
     #[error("no temporary file for what later steps read back")]
     Spool(#[source] std::io::Error),
+    /// The transcript.
+    #[error(transparent)]
+    Transcript(#[from] RecordError),
     /// The last records of calls.
     #[error("the records of the run's calls can't be completed")]
     Records(#[source] Arc<StoreError>),

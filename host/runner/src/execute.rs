@@ -2,6 +2,7 @@
 //! ends with an outcome, whose fault it was, and a message; and the graph is as it was, or as the run found it, never
 //! half.
 
+use crate::answers::Answers;
 use crate::broker::Broker;
 use crate::calls::Caller;
 use crate::collected::Collected;
@@ -18,6 +19,7 @@ use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::sink::Sink;
 use crate::spool::Spool;
+use crate::transcript::{Header, Recording};
 use crate::trust::Judge;
 use jiff::Timestamp;
 use porthole_egress::credential::Credentials;
@@ -29,8 +31,8 @@ use porthole_model::run::{Claim, RunMode};
 use porthole_store::runs::{RunStart, record_start};
 use porthole_store::staging::StagingWriter;
 use porthole_store::{Store, StoreError, index};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -75,7 +77,7 @@ pub struct Signals {
     pub lost: CancellationToken,
 }
 
-/// Runs a claimed run to its end. The result says how it ended; an error means that not even that could be written.
+/// Runs a claimed run to its end, and keeps its transcript at `record` if someone wants it. The result says how it ended; an error means that not even that could be written.
 ///
 /// # Errors
 /// When the outcome can't be written: the database is gone, or the lease was lost.
@@ -85,8 +87,9 @@ pub async fn execute(
     mode: RunMode,
     started_at: Timestamp,
     signals: &Signals,
+    record: Option<&Path>,
 ) -> Result<Ending, StoreError> {
-    let run = run(parts, claim, mode, started_at, signals);
+    let run = run(parts, claim, mode, started_at, signals, record);
     let ended = tokio::select! {
         biased;
         // First: a run that has just ended has no lease any more either.
@@ -112,6 +115,7 @@ async fn run(
     mode: RunMode,
     started_at: Timestamp,
     signals: &Signals,
+    record_to: Option<&Path>,
 ) -> Result<Ending, RunError> {
     let exceptions = parts.egress.exceptions();
     let mut prepared = prepare(&parts.store, claim, &parts.ceilings, exceptions, &parts.limits, &parts.judge).await?;
@@ -136,6 +140,8 @@ async fn run(
     sandbox.load(code).await?;
 
     let (recorder, records) = Recorder::start(parts.store.clone(), claim);
+    let header = header(parts, claim, &prepared, started_at);
+    let recording = Arc::new(Recording::begin(&header, record_to).await?);
     let caller = Arc::new(caller(parts, claim, &mut prepared, recorder, signals)?);
     let (collector, generation) = collector(parts, claim, &prepared).await?;
     let collector = Arc::new(Mutex::new(collector));
@@ -145,8 +151,9 @@ async fn run(
         manifest: Arc::clone(&prepared.manifest),
         types: std::mem::take(&mut prepared.types),
         config_json: std::mem::take(&mut prepared.config_json),
-        started_at_ms: u64::try_from(started_at.as_millisecond()).unwrap_or(0),
-        caller: Arc::clone(&caller),
+        started_at_ms: header.started_at_ms,
+        answers: Answers::Live(Arc::clone(&caller)),
+        recording: Arc::clone(&recording),
         collector: Arc::clone(&collector),
         lanes: usize::try_from(parts.limits.sandbox.lanes).unwrap_or(1),
     };
@@ -161,7 +168,9 @@ async fn run(
     let collected = collected?;
     written.map_err(|_| RunError::Lost)?.map_err(RunError::Records)?;
     let collector = Arc::into_inner(collector).map(Mutex::into_inner).ok_or(RunError::Lost)?;
-    let results = Results { prepared, collected, collector, generation, usage, peaks };
+    let recording = Arc::into_inner(recording).ok_or(RunError::Lost)?;
+    let transcript_digest = recording.finish().await?;
+    let results = Results { prepared, collected, collector, generation, usage, peaks, transcript_digest };
     finish::finish(&parts.store, claim, mode, results).await
 }
 
@@ -186,6 +195,17 @@ async fn steps(
         () = grace => return Err(RunError::Cancelled),
     };
     if signals.cancel.is_cancelled() { Err(RunError::Cancelled) } else { Ok(collected) }
+}
+
+/// What the guest can perceive besides its calls.
+fn header(parts: &Parts, claim: Claim, prepared: &Prepared, started_at: Timestamp) -> Header {
+    let mut header = Header::new(prepared.digest, prepared.config.values.clone(), &parts.limits.sandbox);
+    header.run = Some(claim.run);
+    header.started_at_ms = u64::try_from(started_at.as_millisecond()).unwrap_or(0);
+    header.steps = on_steps(prepared).map(|s| s.id.clone()).collect();
+    let bound: BTreeSet<_> = prepared.credentials.iter().map(|c| c.binding.slot.clone()).collect();
+    header.bound = bound.into_iter().collect();
+    header
 }
 
 fn on_steps(prepared: &Prepared) -> impl Iterator<Item = &porthole_model::manifest::Step> {

@@ -85,6 +85,8 @@ pub struct Results {
     pub usage: BTreeMap<OperationId, OperationUse>,
     /// Memory.
     pub peaks: Peaks,
+    /// Over what the guest asked and got.
+    pub transcript_digest: String,
 }
 
 /// Reconciles, holds or shows what a run collected.
@@ -92,7 +94,7 @@ pub struct Results {
 /// # Errors
 /// When the graph can't be changed. Nothing of the run was applied then.
 pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results) -> Result<Ending, RunError> {
-    let Results { prepared, collected, mut collector, generation, usage, peaks } = results;
+    let Results { prepared, collected, mut collector, generation, usage, peaks, transcript_digest } = results;
     let mut tx = store.tenant(claim.tenant).await?;
     let known = slices::list(&mut tx, claim.instance).await?;
     tx.commit().await?;
@@ -104,19 +106,24 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
         retired,
         finish: summary(&prepared.plan, &collected),
     };
-    let nothing_emitted = collected.slices.iter().all(|s| s.tally.accepted == 0);
-    if nothing_emitted && input.sweepable().is_empty() {
-        // Not one complete slice and not one object: there is nothing to reconcile.
-        let message = input.finish.message;
-        return Ok(fail(store, claim, Outcome::Failed, input.finish.fault.unwrap_or(Fault::Provider), &message).await?);
-    }
-    collector.stage_gone(&input.sweepable().into_iter().collect()).await?;
-    let held_before = collector.held();
-    input.finish.graph_digest = Some(format!("blake3:{}", hex::encode(collector.digest())));
+    input.finish.graph_digest = Some(collector.digest_text());
+    input.finish.transcript_digest = Some(transcript_digest);
     input.finish.usage = Some(serde_json::json!({
         "operations": usage,
         "peak_memory_bytes": { "sandbox": peaks.sandbox, "worker": peaks.worker },
     }));
+    let nothing_emitted = collected.slices.iter().all(|s| s.tally.accepted == 0);
+    if nothing_emitted && input.sweepable().is_empty() {
+        // Not one complete slice and not one object: there is nothing to reconcile.
+        let fault = Some(input.finish.fault.unwrap_or(Fault::Provider));
+        let finish = RunFinish { outcome: Outcome::Failed, fault, ..input.finish };
+        let mut tx = store.tenant(claim.tenant).await?;
+        runs::finish(&mut tx, &claim, &finish).await?;
+        tx.commit().await?;
+        return Ok(Ending::Finished(Outcome::Failed));
+    }
+    collector.stage_gone(&input.sweepable().into_iter().collect()).await?;
+    let held_before = collector.held();
     input.staged = collector.into_sink().finish().await?;
     let mut tx = store.tenant(claim.tenant).await?;
     let mut would = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await?;

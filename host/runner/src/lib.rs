@@ -4,6 +4,7 @@
 //! is the loop that talks to the sandbox; [`calls`] is the path of one call, [`collector`] that of one object; [`finish`]
 //! is the way into the graph.
 
+pub mod answers;
 pub mod broker;
 pub mod calls;
 pub mod collected;
@@ -18,10 +19,12 @@ pub mod limits;
 pub mod prepare;
 pub mod process;
 pub mod recorder;
+pub mod replay;
 pub mod schedule;
 pub mod sequencer;
 pub mod sink;
 pub mod spool;
 pub mod task_calls;
+pub mod transcript;
 pub mod trust;
 pub mod worker;

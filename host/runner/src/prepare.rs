@@ -148,11 +148,7 @@ pub async fn prepare(
     let policy = Policy::new(instance.name.clone(), &manifest, config.clone(), grant, ceiling)
         .map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
     let credentials = bind(claim, &manifest, sealed, wrapped)?;
-    let required = |class: &str| {
-        let spec = porthole_registry::datamodel::class(class);
-        spec.map(|spec| spec.required.clone()).unwrap_or_default()
-    };
-    let types = manifest.steps.iter().map(|s| (s.id.clone(), Arc::new(StepTypes::new(s, &required)))).collect();
+    let types = step_types(&manifest);
     let config_json = serde_json::to_string(&config.values)
         .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("configuration as JSON: {e}")))?;
     Ok(Prepared {
@@ -171,6 +167,15 @@ pub async fn prepare(
         brake_share: f64::from(instance.brake.share),
         brake_floor: u64::try_from(instance.brake.floor).unwrap_or(0),
     })
+}
+
+/// What each step may emit.
+pub(crate) fn step_types(manifest: &Manifest) -> HashMap<StepId, Arc<StepTypes>> {
+    let required = |class: &str| {
+        let spec = porthole_registry::datamodel::class(class);
+        spec.map(|spec| spec.required.clone()).unwrap_or_default()
+    };
+    manifest.steps.iter().map(|s| (s.id.clone(), Arc::new(StepTypes::new(s, &required)))).collect()
 }
 
 fn bind(

@@ -1,5 +1,7 @@
 //! Where new and changed objects go: into the run's staging table, or, in a replay, nowhere or into memory.
 
+use crate::collector::CollectError;
+use crate::replay::objects::Objects;
 use porthole_model::object::{KeyHash, Row};
 use porthole_store::StoreError;
 use porthole_store::staging::{ObjectKind, Staged, StagingWriter};
@@ -10,17 +12,20 @@ pub enum Sink {
     Staging(StagingWriter),
     /// Nowhere: only the digest and the counts matter.
     Nowhere,
+    /// Kept, to be compared with those of another version.
+    Objects(Objects),
 }
 
 impl Sink {
     /// Takes an object that the index didn't have.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn created(&mut self, slice: i32, row: &Row) -> Result<(), StoreError> {
+    /// When the database or the file fails.
+    pub async fn created(&mut self, slice: i32, row: &Row) -> Result<(), CollectError> {
         match self {
-            Self::Staging(staging) => staging.created(slice, row).await,
+            Self::Staging(staging) => Ok(staging.created(slice, row).await?),
             Self::Nowhere => Ok(()),
+            Self::Objects(objects) => Ok(objects.take(row)?),
         }
     }
 
@@ -28,11 +33,11 @@ impl Sink {
     ///
     /// # Errors
     /// As [`Sink::created`].
-    pub async fn updated(&mut self, slice: i32, row: &Row) -> Result<(), StoreError> {
+    pub async fn updated(&mut self, slice: i32, row: &Row) -> Result<(), CollectError> {
         match self {
-            Self::Staging(staging) => staging.updated(slice, row).await,
+            Self::Staging(staging) => Ok(staging.updated(slice, row).await?),
             // A replay's index knows nothing from before, so nothing is ever changed.
-            Self::Nowhere => Ok(()),
+            Self::Nowhere | Self::Objects(_) => Ok(()),
         }
     }
 
@@ -40,21 +45,21 @@ impl Sink {
     ///
     /// # Errors
     /// As [`Sink::created`].
-    pub async fn gone(&mut self, slice: i32, kind: ObjectKind, key: KeyHash) -> Result<(), StoreError> {
+    pub async fn gone(&mut self, slice: i32, kind: ObjectKind, key: KeyHash) -> Result<(), CollectError> {
         match self {
-            Self::Staging(staging) => staging.gone(slice, kind, key).await,
-            Self::Nowhere => Ok(()),
+            Self::Staging(staging) => Ok(staging.gone(slice, kind, key).await?),
+            Self::Nowhere | Self::Objects(_) => Ok(()),
         }
     }
 
     /// Hands over what still waits, and says how much was staged.
     ///
     /// # Errors
-    /// As [`Sink::created`].
+    /// When the database fails.
     pub async fn finish(self) -> Result<Staged, StoreError> {
         match self {
             Self::Staging(staging) => staging.finish().await,
-            Self::Nowhere => Ok(Staged::default()),
+            Self::Nowhere | Self::Objects(_) => Ok(Staged::default()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One task, as far as its calls are concerned: who it is, what the wire says about its completeness, the pages it may
 //! ask for, and the running hash of what it heard.
 
+use crate::transcript::{Heard, TaskKey};
 use porthole_model::id::{OperationId, Partition, StepId};
 use porthole_model::page::PageChain;
 use porthole_model::run::SliceKey;
@@ -21,6 +22,8 @@ pub struct TaskCalls {
     pub kind: TaskKind,
     ledger: Mutex<SliceLedger>,
     pages: Mutex<HashMap<u64, Pending>>,
+    /// For the transcript.
+    pub(crate) heard: Mutex<Heard>,
 }
 
 /// A page that the guest may ask for.
@@ -35,13 +38,19 @@ impl TaskCalls {
     /// A task that has made no call yet.
     #[must_use]
     pub fn new(task: TaskId, step: StepId, partition: Partition, kind: TaskKind) -> Self {
-        Self { task, step, partition, kind, ledger: Mutex::default(), pages: Mutex::default() }
+        Self { task, step, partition, kind, ledger: Mutex::default(), pages: Mutex::default(), heard: Mutex::default() }
     }
 
     /// Its slice.
     #[must_use]
     pub fn slice(&self) -> SliceKey {
         SliceKey { step: self.step.clone(), partition: self.partition.clone() }
+    }
+
+    /// What it is for, which is the same in every run and replay.
+    #[must_use]
+    pub fn key(&self) -> TaskKey {
+        TaskKey { step: self.step.clone(), partition: self.partition.clone(), work: self.kind.into() }
     }
 
     /// The ledger. A panic elsewhere while it was held leaves plain counters behind, so it is used all the same.

@@ -7,6 +7,7 @@ use porthole_model::run::Claim;
 use porthole_store::StoreError;
 use porthole_store::runs::{self, Claimed};
 use porthole_store::staging;
+use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +54,7 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
                     match runs::claim(&parts.store, name, parts.lease).await {
                         Ok(Some(claimed)) => {
                             let (parts, stop) = (parts.clone(), stop.clone());
-                            running.spawn(async move { work_one(&parts, claimed, stop).await });
+                            running.spawn(async move { work_one(&parts, claimed, stop, None).await });
                         }
                         Ok(None) => break,
                         Err(e) => {
@@ -76,14 +77,20 @@ pub async fn work(parts: &Parts, name: &str, at_once: usize, stop: CancellationT
 pub async fn work_on(parts: &Parts, name: &str, run: RunId, stop: CancellationToken) -> Result<bool, StoreError> {
     match runs::claim_run(&parts.store, name, parts.lease, run).await? {
         Some(claimed) => {
-            work_one(parts, claimed, stop).await;
+            work_one(parts, claimed, stop, None).await;
             Ok(true)
         }
         None => Ok(false),
     }
 }
 
-async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken) {
+/// Runs a run that this process has claimed already, and keeps its transcript in a file: complete under that name, or not
+/// there at all.
+pub async fn record(parts: &Parts, claimed: Claimed, stop: CancellationToken, file: &Path) {
+    work_one(parts, claimed, stop, Some(file)).await;
+}
+
+async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken, record: Option<&Path>) {
     let claim = claimed.claim;
     let signals = Signals::default();
     // A task of its own: the lease must not run out because the run is computing.
@@ -93,7 +100,7 @@ async fn work_one(parts: &Parts, claimed: Claimed, stop: CancellationToken) {
         finish::apply_held(&parts.store, claim).await
     } else {
         let started_at = claimed.run.started_at.unwrap_or(claimed.run.queued_at);
-        execute(parts, claim, claimed.run.mode, started_at, &signals).await
+        execute(parts, claim, claimed.run.mode, started_at, &signals, record).await
     };
     beat.abort();
     match ended {

@@ -1,6 +1,6 @@
 //! The queue: claims, leases, sweeps. Works across tenants and so opens its own transactions.
 
-use super::{Ended, Run, RunFinish, as_worker, end, get};
+use super::{Ended, NewRun, Run, RunFinish, as_worker, end, get};
 use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::instances::{self, Instance};
@@ -78,8 +78,48 @@ async fn claim_where(store: &Store, worker: &str, lease: Duration, only: Option<
 }
 
 async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Claimed>> {
-    let what = "claim a run";
     let mut tx = store.begin().await?;
+    let Some(leased) = lease_next(&mut tx, worker, lease, only).await? else { return Ok(None) };
+    let mut tx = tx.enter(leased.claim.tenant).await?;
+    let claimed = start(&mut tx, worker, leased).await?;
+    tx.commit().await?;
+    Ok(Some(claimed))
+}
+
+/// Queues a run and claims it at once, in one transaction: for a process that keeps a transcript of it, which no other
+/// worker could. None while its instance has another active run; nothing is queued then.
+///
+/// # Errors
+/// As [`super::create`], and when the database fails.
+pub async fn create_claimed(
+    ctx: &OpContext,
+    store: &Store,
+    tenant: TenantId,
+    new: NewRun<'_>,
+    worker: &str,
+    lease: Duration,
+) -> Result<Option<Claimed>> {
+    let mut tx = store.tenant(tenant).await?;
+    let run = super::create(ctx, &mut tx, new).await?;
+    let claimed = match lease_next(&mut tx, worker, lease, Some(run.id)).await? {
+        Some(leased) => start(&mut tx, worker, leased).await,
+        None => return tx.rollback().await.map(|()| None),
+    };
+    match claimed {
+        Ok(claimed) => tx.commit().await.map(|()| Some(claimed)),
+        // Another worker began another run of the instance just now.
+        Err(StoreError::Query { source, .. }) if is_unique_violation(&source) => tx.rollback().await.map(|()| None),
+        Err(e) => Err(e),
+    }
+}
+
+/// A queue row that this worker has now.
+struct Leased {
+    claim: Claim,
+    confirmed: bool,
+}
+
+async fn lease_next(tx: &mut impl Conn, worker: &str, lease: Duration, only: Option<RunId>) -> Result<Option<Leased>> {
     let row = sqlx::query(
         "WITH next AS ( \
              SELECT q.tenant_id, q.run_id FROM run_queue q \
@@ -97,7 +137,7 @@ async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<Ru
     .bind(lease.as_secs_f64())
     .fetch_optional(tx.conn())
     .await
-    .what(what)?;
+    .what("claim a run")?;
     let Some(row) = row else { return Ok(None) };
     let claim = Claim {
         tenant: TenantId(row.column("tenant_id")?),
@@ -105,7 +145,12 @@ async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<Ru
         run: RunId(row.column("run_id")?),
         fence: row.column("fence")?,
     };
-    let mut tx = tx.enter(claim.tenant).await?;
+    Ok(Some(Leased { claim, confirmed: row.column("confirmed")? }))
+}
+
+/// The run of a leased row begins.
+async fn start(tx: &mut TenantTx, worker: &str, leased: Leased) -> Result<Claimed> {
+    let Leased { claim, confirmed } = leased;
     sqlx::query(
         "UPDATE runs SET state = 'running', fence = $3, worker = $4, started_at = coalesce(started_at, now()) \
          WHERE tenant_id = $1 AND run_id = $2 AND state = 'queued'",
@@ -116,19 +161,17 @@ async fn try_claim(store: &Store, worker: &str, lease: Duration, only: Option<Ru
     .bind(clean(worker))
     .execute(tx.conn())
     .await
-    .what(what)?;
-    let run = get(&mut tx, claim.run).await?;
-    let instance = instances::get(&mut tx, claim.instance).await?;
-    let confirmed: bool = row.column("confirmed")?;
+    .what("claim a run")?;
+    let run = get(tx, claim.run).await?;
+    let instance = instances::get(tx, claim.instance).await?;
     let entry = Entry::new(Action::RunStarted, Object::run(claim.run))
         .instance(claim.instance)
         .run(claim.run)
         .digest("module", run.module)
         .count("claim", u64::try_from(claim.fence).unwrap_or(0))
         .count("confirmed", u64::from(confirmed));
-    audit::append(&as_worker(claim.run, worker), &mut tx, entry).await?;
-    tx.commit().await?;
-    Ok(Some(Claimed { claim, run, instance, confirmed }))
+    audit::append(&as_worker(claim.run, worker), tx, entry).await?;
+    Ok(Claimed { claim, run, instance, confirmed })
 }
 
 /// Says that the worker is alive: the lease starts anew. Never waits for a lock: while the worker's own reconcile holds
