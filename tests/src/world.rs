@@ -19,9 +19,10 @@ use porthole_runner::worker;
 use porthole_store::calls::{self, Call};
 use porthole_store::graph::{self, EntityDetail, EntityFilter};
 use porthole_store::instances::{self, NewInstance};
+use porthole_store::keys::{self, WrappedKey};
 use porthole_store::run_slices::{self, RunSlice};
 use porthole_store::runs::{self, NewRun, Run};
-use porthole_store::tenants::{self, WrappedKey};
+use porthole_store::tenants;
 use porthole_store::testing::TestDatabase;
 use porthole_store::{Store, credentials, grants};
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,7 +240,7 @@ impl WorldBuilder {
         if !self.secrets.is_empty() {
             let key = vault.new_tenant_key(tenant.id).await?;
             let row = WrappedKey { key_id: 1, wrapped: serde_json::to_value(&key)? };
-            tenants::add_key(&cx, &mut tx, &row).await?;
+            keys::add(&cx, &mut tx, &row).await?;
             for (slot, method, input) in &self.secrets {
                 let method =
                     packed.manifest.credentials.iter().find(|c| c.slot.as_str() == slot && c.method == *method);
@@ -253,6 +254,7 @@ impl WorldBuilder {
                     slot: &method.slot,
                     method: &method.method,
                     version: 1,
+                    key_id: 1,
                     sealed: &sealed.bytes,
                 };
                 credentials::set(&cx, &mut tx, new).await?;

@@ -8,6 +8,7 @@
 use crate::body::{BodyFault, Collector, Encoding, ends_by_itself};
 use crate::policy::{Denial, Policy, Target, locate};
 use crate::resolve::Resolve;
+use crate::tls;
 use bytes::Bytes;
 use porthole_model::manifest::Method;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
@@ -161,7 +162,7 @@ impl Clients {
     }
 
     fn build(&self, target: &Target) -> Result<reqwest::Client, WireFault> {
-        let tls = if target.is_secure() { self.tls()? } else { no_tls()? };
+        let tls = if target.is_secure() { self.tls()? } else { tls::of_nobody().map_err(WireFault::Tls)? };
         let dialer = Dialer {
             policy: Arc::clone(&self.policy),
             resolver: Arc::clone(&self.resolver),
@@ -188,32 +189,14 @@ impl Clients {
     /// The TLS settings, made at the first use: a machine without trusted certificates can still work in cleartext with
     /// an operator's endpoint.
     fn tls(&self) -> Result<rustls::ClientConfig, WireFault> {
-        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = &*tls {
+        let mut made = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = &*made {
             return Ok(config.clone());
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider))
-            .map_err(|e| WireFault::Tls(format!("{e}; install the system's CA certificates or set SSL_CERT_FILE")))?;
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|e| WireFault::Tls(e.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        *tls = Some(config.clone());
+        let config = tls::of_the_platform().map_err(WireFault::Tls)?;
+        *made = Some(config.clone());
         Ok(config)
     }
-}
-
-/// For cleartext origins: TLS settings that trust nobody.
-fn no_tls() -> Result<rustls::ClientConfig, WireFault> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| WireFault::Tls(e.to_string()))?;
-    Ok(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 /// The resolver of one origin's client.
@@ -303,7 +286,7 @@ fn broken(error: &reqwest::Error) -> WireFault {
 }
 
 /// The causes of an error, the last one first seen being the one that says what happened.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut source = error.source();
     while let Some(e) = source {

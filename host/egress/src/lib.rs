@@ -25,6 +25,7 @@ pub mod secret;
 mod send;
 pub mod session;
 pub mod status;
+mod tls;
 mod token;
 
 pub use check::{CheckLine, Checker, Decision};

@@ -1,8 +1,8 @@
 //! What commands share: the settings, who acts, the database, names of tenants and instances.
 
-use crate::settings::Settings;
+use crate::settings::{KeyService, Settings};
 use anyhow::{Context as _, Result, bail};
-use porthole_egress::secret::{KeyFile, Vault};
+use porthole_egress::secret::{KeyFile, Transit, Vault};
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::id::Name;
 use porthole_registry::trust::Policy;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct Cx {
     pub settings: Settings,
     tenant: Option<String>,
+    /// The tenant stands on the command line; it isn't only a default of the environment.
+    is_tenant_named: bool,
 }
 
 /// `TENANT/INSTANCE`, or the instance alone.
@@ -59,8 +61,8 @@ impl Database {
 }
 
 impl Cx {
-    pub(crate) fn new(settings: Settings, tenant: Option<String>) -> Self {
-        Self { settings, tenant }
+    pub(crate) fn new(settings: Settings, tenant: Option<String>, is_tenant_named: bool) -> Self {
+        Self { settings, tenant, is_tenant_named }
     }
 
     /// Who acts: the login name, as far as the environment tells.
@@ -89,12 +91,39 @@ impl Cx {
         Arc::new(Judge::new(Policy { automatic: self.settings.file.approval.automatic }))
     }
 
-    /// The room for secrets, with the key file of this machine.
+    /// The room for secrets. The key file of this machine or a key service wraps; what the other of the two wrapped
+    /// before still opens, so that an operator can move.
     pub(crate) fn vault(&self) -> Result<Arc<Vault>> {
-        let path = self.settings.key_file();
-        let folder = path.parent().context("the key file has no folder")?;
-        std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
-        Ok(Arc::new(Vault::new(Arc::new(KeyFile::open_or_create(&path)?))))
+        let path = self.settings.key_file()?;
+        let transit = self.settings.transit()?.map(Transit::new).transpose()?;
+        let vault = match (self.settings.file.key.service, transit) {
+            (KeyService::File, transit) => {
+                let folder = path.parent().context("the key file has no folder")?;
+                std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+                let vault = Vault::new(Arc::new(KeyFile::open_or_create(&path)?));
+                match transit {
+                    Some(transit) => vault.with_former(Arc::new(transit)),
+                    None => vault,
+                }
+            }
+            (KeyService::Transit, Some(transit)) => {
+                let vault = Vault::new(Arc::new(transit));
+                if path.exists() { vault.with_former(Arc::new(KeyFile::open(&path)?)) } else { vault }
+            }
+            (KeyService::Transit, None) => bail!("[key] service = \"transit\" needs `url` and `token-file`"),
+        };
+        Ok(Arc::new(vault))
+    }
+
+    /// The tenant that `--tenant` names. Not the one of the environment: what is done to all tenants without it must not
+    /// depend on a variable that was set for something else.
+    pub(crate) async fn named_tenant(&self, db: &Database) -> Result<Option<Tenant>> {
+        match &self.tenant {
+            Some(name) if self.is_tenant_named => {
+                Ok(Some(tenants::by_name(&mut db.store.begin().await?, &Name::new(name.clone())?).await?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The tenant that is meant when none is named: `--tenant`, PORTHOLE_TENANT, or the only one.

@@ -7,7 +7,8 @@ mod output;
 mod settings;
 mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -57,9 +58,12 @@ enum Command {
     /// Instances: a tenant's configured integrations.
     #[command(subcommand)]
     Instance(commands::instance::Instance),
-    /// Credentials: set, list, remove. There is no way to read one back.
+    /// Credentials: set, rotate, list, remove. There is no way to read one back.
     #[command(subcommand)]
     Credential(commands::credential::Credential),
+    /// Keys that seal credentials: list, rotate, retire, shred.
+    #[command(subcommand)]
+    Key(commands::key::Key),
     /// What an instance may do.
     #[command(subcommand)]
     Grant(commands::grant::Grant),
@@ -76,7 +80,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    // What concerns one tenant or all of them has to know whether that tenant was meant just now.
+    let is_named = matches.value_source("tenant") == Some(ValueSource::CommandLine);
     init_log(matches!(cli.command, Command::Up(_) | Command::Work(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -85,7 +92,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, is_named)) {
         Ok(code) => code,
         Err(error) => {
             output::note(format!("error: {error:#}"));
@@ -104,9 +111,9 @@ fn init_log(service: bool) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli, is_tenant_named: bool) -> anyhow::Result<ExitCode> {
     let settings = settings::Settings::read(cli.data, cli.config, cli.database_url)?;
-    let cx = context::Cx::new(settings, cli.tenant);
+    let cx = context::Cx::new(settings, cli.tenant, is_tenant_named);
     match cli.command {
         Command::Up(up) => up.run(cx).await,
         Command::Work(work) => work.run(cx).await,
@@ -118,6 +125,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reviewer(command) => command.run(cx).await,
         Command::Instance(command) => command.run(cx).await,
         Command::Credential(command) => command.run(cx).await,
+        Command::Key(command) => command.run(cx).await,
         Command::Grant(command) => command.run(cx).await,
         Command::Run(run) => run.run(cx).await,
         Command::Runs(command) => command.run(cx).await,

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use porthole_egress::EgressConfig;
+use porthole_egress::secret::{DEFAULT_MOUNT, DEFAULT_NAME, TransitConfig};
 use porthole_model::grant::Ceiling;
 use porthole_runner::worker::DEFAULT_LEASE;
 use serde::Deserialize;
@@ -41,6 +42,8 @@ pub(crate) struct File {
     pub audit: AuditTable,
     /// `[approval]`.
     pub approval: ApprovalTable,
+    /// `[key]`.
+    pub key: KeyTable,
 }
 
 /// `[audit]`: who signs the audit logs.
@@ -61,13 +64,53 @@ pub(crate) struct ApprovalTable {
     pub automatic: bool,
 }
 
+/// `[key]`: who holds the key-encryption key, which wraps the tenants' data keys.
+///
+/// ```toml
+/// [key]
+/// service = "transit"                     # or "file", which is the default
+/// url = "https://vault.example:8200"
+/// token-file = "/run/porthole/vault-token"
+/// ```
+/// With the one in use, the other may stay configured: what it wrapped before still opens, and `porthole key rotate`
+/// moves it over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct KeyTable {
+    /// Which of the two wraps.
+    pub service: KeyService,
+    /// The key file, if not in the data folder.
+    pub file: Option<PathBuf>,
+    /// A transit service of HashiCorp Vault or OpenBao: `https://HOST[:PORT]`.
+    pub url: Option<String>,
+    /// Where its transit engine is mounted; `transit` if nothing is said.
+    pub mount: Option<String>,
+    /// The name of the key; `porthole` if nothing is said.
+    pub name: Option<String>,
+    /// The namespace, where the service has any.
+    pub namespace: Option<String>,
+    /// The file with the token; its owner's alone, read again when it changes.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Who wraps.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyService {
+    /// The key file.
+    #[default]
+    File,
+    /// The transit service.
+    Transit,
+}
+
 /// `[worker]`: how much a worker does at once.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub(crate) struct WorkerTable {
     /// Runs at once; each is a process of a few MiB that mostly waits for its provider.
     pub runs: usize,
-    /// Where the key-encryption key is, if not in the data folder.
+    /// The key file; the same as `file` in `[key]`, where it is looked for first.
     pub key_file: Option<PathBuf>,
     /// Seconds that a run is this worker's without a heartbeat; after that it is swept.
     pub lease_seconds: u64,
@@ -80,7 +123,7 @@ impl Default for WorkerTable {
 }
 
 /// The tables that a file may have; anything else is a typing error that would silently change nothing.
-const TABLES: [&str; 6] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval"];
+const TABLES: [&str; 7] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval", "key"];
 
 impl Settings {
     /// Reads everything.
@@ -104,8 +147,28 @@ impl Settings {
     }
 
     /// The key-encryption key's file.
-    pub(crate) fn key_file(&self) -> PathBuf {
-        self.file.worker.key_file.clone().unwrap_or_else(|| self.data.join("key-encryption.key"))
+    pub(crate) fn key_file(&self) -> Result<PathBuf> {
+        let (key, worker) = (&self.file.key.file, &self.file.worker.key_file);
+        if let (Some(key), Some(worker)) = (key, worker)
+            && key != worker
+        {
+            bail!("[key] file and [worker] key-file name two files: {} and {}", key.display(), worker.display());
+        }
+        Ok(key.as_ref().or(worker.as_ref()).cloned().unwrap_or_else(|| self.data.join("key-encryption.key")))
+    }
+
+    /// The transit service, if one is configured.
+    pub(crate) fn transit(&self) -> Result<Option<TransitConfig>> {
+        let key = &self.file.key;
+        let Some(url) = &key.url else { return Ok(None) };
+        let text = |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
+        Ok(Some(TransitConfig {
+            url: url.clone(),
+            mount: text(&key.mount, DEFAULT_MOUNT),
+            name: text(&key.name, DEFAULT_NAME),
+            namespace: key.namespace.clone(),
+            token_file: key.token_file.clone().context("[key] url needs `token-file`: the file with the token")?,
+        }))
     }
 
     /// The file of the key that signs the audit logs.

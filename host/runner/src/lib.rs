@@ -15,6 +15,7 @@ pub mod execute;
 pub mod finish;
 pub mod index;
 pub mod journal;
+pub mod keys;
 pub mod limits;
 pub mod prepare;
 pub mod process;

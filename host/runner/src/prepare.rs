@@ -13,8 +13,8 @@ use porthole_model::parse::StepTypes;
 use porthole_model::plan::{Plan, PlanInput, plan};
 use porthole_model::run::{Claim, Fault, Outcome};
 use porthole_registry::trust::Untrusted;
-use porthole_store::credentials::{self, SealedCredential};
-use porthole_store::{Store, StoreError, grants, instances, modules, tenants};
+use porthole_store::credentials::{self, SealedCredential, SealingKey};
+use porthole_store::{Store, StoreError, grants, instances, modules};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -110,11 +110,7 @@ pub async fn prepare(
     }
     let module = modules::component(&mut tx, instance.module).await?;
     let granted = grants::current(&mut tx, claim.instance).await?;
-    let mut sealed = Vec::new();
-    for credential in credentials::list(&mut tx, claim.instance).await? {
-        sealed.extend(credentials::live(&mut tx, claim.instance, &credential.slot).await?);
-    }
-    let wrapped = tenants::keys(&mut tx).await?.into_iter().next().map(|key| key.wrapped);
+    let sealed = credentials::sealed(&mut tx, Some(claim.instance)).await?;
     tx.commit().await?;
 
     let trusted = judge.check(store, instance.module, &module).await?;
@@ -147,7 +143,7 @@ pub async fn prepare(
     let ceiling_in_force = serde_json::to_value(&ceiling).ok();
     let policy = Policy::new(instance.name.clone(), &manifest, config.clone(), grant, ceiling)
         .map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
-    let credentials = bind(claim, &manifest, sealed, wrapped)?;
+    let credentials = bind(claim, &manifest, sealed)?;
     let types = step_types(&manifest);
     let config_json = serde_json::to_string(&config.values)
         .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("configuration as JSON: {e}")))?;
@@ -178,38 +174,38 @@ pub(crate) fn step_types(manifest: &Manifest) -> HashMap<StepId, Arc<StepTypes>>
     manifest.steps.iter().map(|s| (s.id.clone(), Arc::new(StepTypes::new(s, &required)))).collect()
 }
 
-fn bind(
-    claim: Claim,
-    manifest: &Manifest,
-    sealed: Vec<SealedCredential>,
-    wrapped: Option<serde_json::Value>,
-) -> Result<Vec<BoundCredential>, Refusal> {
-    if sealed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let wrapped = wrapped.ok_or_else(|| {
-        refuse(Outcome::Failed, Fault::Tenant, "the tenant's data key was deleted; its credentials can't be read again")
-    })?;
-    let tenant_key: WrappedKey = serde_json::from_value(wrapped)
-        .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("the tenant's data key can't be read: {e}")))?;
+fn bind(claim: Claim, manifest: &Manifest, sealed: Vec<SealedCredential>) -> Result<Vec<BoundCredential>, Refusal> {
     let mut bound = Vec::new();
     for row in sealed {
-        let SealedCredential { credential, sealed } = row;
+        let SealedCredential { credential, sealed, key } = row;
         let method = manifest.credentials.iter().find(|m| m.slot == credential.slot && m.method == credential.method);
         // A new version of the module may have dropped the method; the slot is unbound then.
         let Some(method) = method else { continue };
+        let wrapped = match key {
+            SealingKey::Wrapped(wrapped) => wrapped,
+            SealingKey::Ended(end) => {
+                let message = format!(
+                    "the tenant's data key v{} was {} by {} at {} ({}): the secret in slot `{}` can never be read again; \
+                     set it anew with `porthole credential set`",
+                    credential.key_id,
+                    if end.shredded { "shredded" } else { "ended" },
+                    end.by,
+                    end.at,
+                    end.reason,
+                    credential.slot
+                );
+                return Err(refuse(Outcome::Failed, Fault::Tenant, message));
+            }
+        };
+        let tenant_key: WrappedKey = serde_json::from_value(wrapped)
+            .map_err(|e| refuse(Outcome::Failed, Fault::Host, format!("the tenant's data key can't be read: {e}")))?;
         let binding = Binding {
             tenant: claim.tenant,
             instance: claim.instance,
             slot: credential.slot,
             version: credential.version,
         };
-        bound.push(BoundCredential {
-            binding,
-            method: method.clone(),
-            tenant_key: tenant_key.clone(),
-            sealed: Sealed { bytes: sealed },
-        });
+        bound.push(BoundCredential { binding, method: method.clone(), tenant_key, sealed: Sealed { bytes: sealed } });
     }
     Ok(bound)
 }

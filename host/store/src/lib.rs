@@ -29,6 +29,7 @@ pub mod grants;
 pub mod graph;
 pub mod index;
 pub mod instances;
+pub mod keys;
 pub mod log;
 pub mod migrate;
 pub mod modules;

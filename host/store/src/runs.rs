@@ -362,6 +362,21 @@ pub async fn request_cancel(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> R
     get(tx, run).await
 }
 
+/// The tenant's runs that are being worked on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn running(tx: &mut TenantTx) -> Result<Vec<RunId>> {
+    let tenant = tx.tenant();
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT run_id FROM runs WHERE tenant_id = $1 AND state = 'running' ORDER BY run_id")
+            .bind(tenant.0)
+            .fetch_all(tx.conn())
+            .await
+            .what("list the running runs")?;
+    Ok(ids.into_iter().map(RunId).collect())
+}
+
 /// Lets a held run go on: it is queued again, before its instance's other runs, and whoever claims it applies what it
 /// staged.
 ///

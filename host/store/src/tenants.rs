@@ -1,17 +1,16 @@
-//! Tenants: the customers who own data, where each one's data lives, and each one's data key.
+//! Tenants: the customers who own data, and where each one's data lives.
 
 use crate::audit;
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::sealed::Conn;
-use crate::tx::{AnyTx, PlatformTx, TenantTx};
+use crate::tx::{AnyTx, PlatformTx};
 use jiff::Timestamp;
 use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{Name, TenantId};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 
 /// A tenant.
 #[derive(Debug, Clone, Serialize)]
@@ -90,68 +89,4 @@ pub async fn list(tx: &mut impl AnyTx) -> Result<Vec<Tenant>> {
     let rows =
         sqlx::query("SELECT * FROM tenants ORDER BY name").fetch_all(tx.conn()).await.what("list the tenants")?;
     rows.iter().map(read).collect()
-}
-
-/// A tenant's data key, wrapped by the key-encryption key.
-#[derive(Debug, Clone)]
-pub struct WrappedKey {
-    /// Counts the tenant's keys; the highest seals, the others still open.
-    pub key_id: i32,
-    /// What the key port made of it.
-    pub wrapped: serde_json::Value,
-}
-
-/// The tenant's data keys, newest first.
-///
-/// # Errors
-/// When the database fails.
-pub async fn keys(tx: &mut TenantTx) -> Result<Vec<WrappedKey>> {
-    let tenant = tx.tenant();
-    let rows = sqlx::query("SELECT key_id, wrapped FROM tenant_keys WHERE tenant_id = $1 ORDER BY key_id DESC")
-        .bind(tenant.0)
-        .fetch_all(tx.conn())
-        .await
-        .what("read the tenant's keys")?;
-    rows.iter().map(|row| Ok(WrappedKey { key_id: row.column("key_id")?, wrapped: row.json("wrapped")? })).collect()
-}
-
-/// Adds a data key. The caller made it as the successor of what [`keys`] showed.
-///
-/// # Errors
-/// `Changed` when someone else added that key in the meantime: read [`keys`] again and use theirs.
-pub async fn add_key(ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
-    let tenant = tx.tenant();
-    let done =
-        sqlx::query("INSERT INTO tenant_keys (tenant_id, key_id, wrapped) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(tenant.0)
-            .bind(key.key_id)
-            .bind(Json(&key.wrapped))
-            .execute(tx.conn())
-            .await
-            .what("add a tenant's key")?;
-    if done.rows_affected() != 1 {
-        return Err(StoreError::Changed { kind: "key of tenant", id: tenant.to_string() });
-    }
-    let key = Object::new("tenant-key", key.key_id);
-    audit::append(ctx, tx, Entry::new(Action::KeyCreated, key)).await.map(drop)
-}
-
-/// Replaces the wrapping of a data key, when the key-encryption key is rotated.
-///
-/// # Errors
-/// `NotFound` when the tenant has no such key.
-pub async fn rewrap_key(ctx: &OpContext, tx: &mut TenantTx, key: &WrappedKey) -> Result<()> {
-    let tenant = tx.tenant();
-    let done = sqlx::query("UPDATE tenant_keys SET wrapped = $3 WHERE tenant_id = $1 AND key_id = $2")
-        .bind(tenant.0)
-        .bind(key.key_id)
-        .bind(Json(&key.wrapped))
-        .execute(tx.conn())
-        .await
-        .what("re-wrap a tenant's key")?;
-    if done.rows_affected() != 1 {
-        return Err(StoreError::not_found("tenant key", key.key_id));
-    }
-    let key = Object::new("tenant-key", key.key_id);
-    audit::append(ctx, tx, Entry::new(Action::KeyRewrapped, key)).await.map(drop)
 }

@@ -6,22 +6,33 @@ use futures_util::future::BoxFuture;
 use porthole_model::id::TenantId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// A tenant's data key, in the clear. It exists while something is sealed or opened; nothing outside this crate can read
-/// it, so an implementation of [`KeyPort`] lives in this crate too.
-pub struct TenantKey(KeyBytes);
+/// it, so an implementation of [`KeyPort`] lives in this crate too. Wiped when the last holder lets go of it.
+pub struct TenantKey(Arc<KeyBytes>);
 
 impl TenantKey {
     pub(super) fn random() -> Result<Self, SecretError> {
-        aead::new_key().map(Self)
+        Ok(Self(Arc::new(aead::new_key()?)))
     }
 
     pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(|bytes: [u8; 32]| Self(bytes.into()))
+        let mut key = KeyBytes::default();
+        if bytes.len() != key.len() {
+            return None;
+        }
+        key.copy_from_slice(bytes);
+        Some(Self(Arc::new(key)))
     }
 
     pub(super) fn bytes(&self) -> &KeyBytes {
         &self.0
+    }
+
+    /// The same bytes, not a copy of them.
+    pub(super) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -62,8 +73,21 @@ impl fmt::Debug for WrappedKey {
     }
 }
 
+/// The key-encryption keys of one place, without the keys themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyRing {
+    /// The place, for people: `key file /…`, `https://… transit/porthole`.
+    pub place: String,
+    /// Their ids, newest first.
+    pub ids: Vec<String>,
+    /// The one that wraps new tenant keys, when this place is the one that does.
+    pub current: Option<String>,
+    /// Retiring one retires all that came before it. A transit service only has a lowest version that it decrypts.
+    pub retires_older: bool,
+}
+
 /// Whoever holds the key-encryption key: a key file, or a key service over the network.
-pub trait KeyPort: Send + Sync {
+pub trait KeyPort: Send + Sync + fmt::Debug {
     /// Wraps a tenant's key with the current key.
     fn wrap<'a>(
         &'a self,
@@ -78,6 +102,24 @@ pub trait KeyPort: Send + Sync {
         context: &'a KeyContext,
     ) -> BoxFuture<'a, Result<TenantKey, SecretError>>;
 
-    /// The id of the current key.
-    fn id(&self) -> String;
+    /// Wraps what this port wrapped before with the current key.
+    fn rewrap<'a>(
+        &'a self,
+        wrapped: &'a WrappedKey,
+        context: &'a KeyContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, SecretError>> {
+        Box::pin(async move { self.wrap(&self.unwrap(wrapped, context).await?, context).await })
+    }
+
+    /// Is this an id of this port's keys, by its form? The key may be gone all the same.
+    fn is_mine(&self, key_id: &str) -> bool;
+
+    /// The keys that there are.
+    fn ring(&self) -> BoxFuture<'_, Result<KeyRing, SecretError>>;
+
+    /// Makes a new current key and returns its id. The others stay.
+    fn rotate(&self) -> BoxFuture<'_, Result<String, SecretError>>;
+
+    /// Gives up a key that isn't the current one. The caller has made sure that it wraps nothing any more.
+    fn retire<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<(), SecretError>>;
 }

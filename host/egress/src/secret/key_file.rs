@@ -4,31 +4,53 @@
 //! porthole-key 1 5f0c…        format, version, key id
 //! 9b1d…                       32 random bytes as hexadecimal
 //! ```
-//! To rotate, put a new pair of lines on top: the first key wraps, all of them unwrap.
+//! The first key wraps, all of them unwrap. `porthole key rotate` puts a new pair of lines on top, `porthole key retire`
+//! takes one out. A process reads the file again when it meets an id that it doesn't know, and before it wraps: a worker
+//! keeps working while keys are rotated.
 
 use super::aead::{self, KeyBytes};
 use super::error::{SecretError, cut};
-use super::key::{KeyContext, KeyPort, TenantKey, WrappedKey};
+use super::key::{KeyContext, KeyPort, KeyRing, TenantKey, WrappedKey};
+use super::private_file::{Kind, PrivateFile, Stamp};
 use futures_util::future::BoxFuture;
 use ring::hmac;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// First word and version of each header line.
 const FORMAT: &str = "porthole-key 1 ";
-/// The longest key file, in bytes: 30 keys, one rotated in each month of more than two years.
-const MAX_FILE_BYTES: usize = 4096;
-/// Permission bits that let anyone but the owner at the file.
-const OTHERS: u32 = 0o077;
+/// The most keys of a file: one rotated in each week of more than two years, and none retired.
+const MAX_KEYS: usize = 128;
+/// One key with its header, in bytes: format, id, line end, digits, line end.
+const KEY_BYTES: usize = FORMAT.len() + 16 + 1 + 64 + 1;
+/// The longest key file, in bytes: all its keys, and room for blank lines.
+const KIND: Kind = Kind { name: "key file", max_bytes: 16 * 1024 };
+/// How long a key that was retired still unwraps in a process that had read it. A run that began before the tenants' keys
+/// were re-wrapped holds them as they were, and opens its secrets when it first needs them; no run takes longer.
+const RETIRED_GRACE: Duration = Duration::from_secs(6 * 3600);
 
 /// A key-encryption key that lies in a file.
 pub struct KeyFile {
-    /// The current key first. Never empty.
-    keys: Vec<(String, KeyBytes)>,
+    file: PrivateFile,
+    known: RwLock<Known>,
+}
+
+/// What was last read.
+struct Known {
+    stamp: Stamp,
+    /// In the file's order, the current key first.
+    keys: Vec<Kek>,
+    /// Those that are no longer in the file, and since when.
+    retired: Vec<(Kek, Instant)>,
+}
+
+struct Kek {
+    id: String,
+    key: KeyBytes,
 }
 
 impl KeyFile {
@@ -37,21 +59,10 @@ impl KeyFile {
     /// # Errors
     /// When the file can't be read, isn't a key file, or can be read by others than its owner.
     pub fn open(path: &Path) -> Result<Self, SecretError> {
-        let failed = |what| move |source| SecretError::KeyFile { path: path.to_owned(), what, source };
-        let file = File::open(path).map_err(failed("can't be opened"))?;
-        // Asked of the open file, not of the path: the path could point elsewhere by now.
-        let about = file.metadata().map_err(failed("can't be examined"))?;
-        if !about.is_file() {
-            return Err(SecretError::KeyFileForm { path: path.to_owned(), rule: "is no regular file" });
-        }
-        let mode = about.permissions().mode() & 0o7777;
-        if mode & OTHERS != 0 {
-            return Err(SecretError::KeyFileMode { path: path.to_owned(), mode });
-        }
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES + 1));
-        file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed("can't be read"))?;
-        let keys = parse(&text).map_err(|rule| SecretError::KeyFileForm { path: path.to_owned(), rule })?;
-        Ok(Self { keys })
+        let file = PrivateFile::new(path, KIND);
+        let (text, stamp) = file.read()?;
+        let keys = parse(&text).map_err(|rule| file.malformed(rule))?;
+        Ok(Self { file, known: RwLock::new(Known { stamp, keys, retired: Vec::new() }) })
     }
 
     /// Reads a key file, or makes one with a new key where there is none. Two processes may try at once: one of them
@@ -61,23 +72,103 @@ impl KeyFile {
     /// As [`KeyFile::open`], and when the file can't be written.
     pub fn open_or_create(path: &Path) -> Result<Self, SecretError> {
         match Self::open(path) {
-            Err(SecretError::KeyFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path)?;
+            Err(SecretError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                PrivateFile::new(path, KIND).create(&write(&[Kek::random()?]))?;
                 Self::open(path)
             }
             result => result,
         }
     }
 
-    fn current(&self) -> Result<&(String, KeyBytes), SecretError> {
-        self.keys.first().ok_or(SecretError::Seal)
+    /// Reads the file again if it is another than the one that was read. Costs a look at the folder when it isn't, so an
+    /// id that nobody knows can't make a worker read and read.
+    fn refresh(&self) -> Result<(), SecretError> {
+        if self.known().stamp == self.file.stamp()? {
+            return Ok(());
+        }
+        let (text, stamp) = self.file.read()?;
+        let keys = parse(&text).map_err(|rule| self.file.malformed(rule))?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let former = std::mem::replace(&mut known.keys, keys);
+        let Known { keys, retired, .. } = &mut *known;
+        retired.extend(former.into_iter().map(|kek| (kek, now)));
+        retired.retain(|(kek, since)| {
+            now.duration_since(*since) < RETIRED_GRACE && keys.iter().all(|kept| kept.id != kek.id)
+        });
+        known.stamp = stamp;
+        Ok(())
     }
 
-    fn find(&self, id: &str) -> Result<&KeyBytes, SecretError> {
-        self.keys.iter().find(|(known, _)| known == id).map(|(_, key)| key).ok_or_else(|| {
-            let known: Vec<_> = self.keys.iter().map(|(id, _)| id.as_str()).collect();
-            SecretError::UnknownKey { wanted: cut(id, 64), known: known.join(", ") }
-        })
+    fn known(&self) -> std::sync::RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wrapping with a key that is only in this process's memory would lose what it wraps, so the file is looked at first.
+    fn wrap_now(&self, key: &TenantKey, context: &KeyContext) -> Result<WrappedKey, SecretError> {
+        self.refresh()?;
+        let known = self.known();
+        let kek = known.keys.first().ok_or(SecretError::Seal)?;
+        let bytes = aead::seal(&kek.key, &context.to_bytes(), &**key.bytes())?;
+        Ok(WrappedKey { key_id: kek.id.clone(), bytes })
+    }
+
+    fn unwrap_now(&self, wrapped: &WrappedKey, context: &KeyContext) -> Result<TenantKey, SecretError> {
+        if self.known().find(&wrapped.key_id).is_none() {
+            self.refresh()?;
+        }
+        let known = self.known();
+        let kek = known.find(&wrapped.key_id).ok_or_else(|| SecretError::UnknownKey {
+            wanted: cut(&wrapped.key_id, 64),
+            known: known.keys.iter().map(|kek| kek.id.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        let bytes = aead::open(&kek.key, &context.to_bytes(), &wrapped.bytes, "tenant key")?;
+        TenantKey::from_slice(&bytes).ok_or(SecretError::Open("tenant key"))
+    }
+
+    /// Two steps: first the new key is last, then it is first. When others see it as the one that wraps, it has long been
+    /// durable: not even a power cut at that moment takes it away from what they wrapped with it.
+    fn rotate_now(&self) -> Result<String, SecretError> {
+        let locked = self.file.lock()?;
+        let mut keys = parse(&locked.read()?).map_err(|rule| self.file.malformed(rule))?;
+        if keys.len() >= MAX_KEYS {
+            return Err(self
+                .file
+                .malformed("holds 128 keys, which is the most; retire some: porthole key retire --unused"));
+        }
+        let new = Kek::random()?;
+        let id = new.id.clone();
+        keys.push(new);
+        let locked = locked.replace(&write(&keys))?;
+        keys.rotate_right(1);
+        locked.replace(&write(&keys))?;
+        self.refresh()?;
+        Ok(id)
+    }
+
+    fn retire_now(&self, id: &str) -> Result<(), SecretError> {
+        let locked = self.file.lock()?;
+        let mut keys = parse(&locked.read()?).map_err(|rule| self.file.malformed(rule))?;
+        if keys.first().is_some_and(|current| current.id == id) {
+            return Err(SecretError::CurrentKey(id.to_owned()));
+        }
+        keys.retain(|kek| kek.id != id);
+        locked.replace(&write(&keys))?;
+        self.refresh()
+    }
+}
+
+impl Known {
+    fn find(&self, id: &str) -> Option<&Kek> {
+        let retired = self.retired.iter().filter(|(_, since)| since.elapsed() < RETIRED_GRACE).map(|(kek, _)| kek);
+        self.keys.iter().chain(retired).find(|kek| kek.id == id)
+    }
+}
+
+impl Kek {
+    fn random() -> Result<Self, SecretError> {
+        let key = aead::new_key()?;
+        Ok(Self { id: key_id(&key), key })
     }
 }
 
@@ -87,11 +178,7 @@ impl KeyPort for KeyFile {
         key: &'a TenantKey,
         context: &'a KeyContext,
     ) -> BoxFuture<'a, Result<WrappedKey, SecretError>> {
-        Box::pin(async move {
-            let (id, kek) = self.current()?;
-            let bytes = aead::seal(kek, &context.to_bytes(), &**key.bytes())?;
-            Ok(WrappedKey { key_id: id.clone(), bytes })
-        })
+        Box::pin(async move { self.wrap_now(key, context) })
     }
 
     fn unwrap<'a>(
@@ -99,21 +186,34 @@ impl KeyPort for KeyFile {
         wrapped: &'a WrappedKey,
         context: &'a KeyContext,
     ) -> BoxFuture<'a, Result<TenantKey, SecretError>> {
+        Box::pin(async move { self.unwrap_now(wrapped, context) })
+    }
+
+    fn is_mine(&self, key_id: &str) -> bool {
+        key_id.len() == 16 && key_id.bytes().all(|b| b.is_ascii_hexdigit())
+    }
+
+    fn ring(&self) -> BoxFuture<'_, Result<KeyRing, SecretError>> {
         Box::pin(async move {
-            let kek = self.find(&wrapped.key_id)?;
-            let bytes = aead::open(kek, &context.to_bytes(), &wrapped.bytes, "tenant key")?;
-            TenantKey::from_slice(&bytes).ok_or(SecretError::Open("tenant key"))
+            self.refresh()?;
+            let ids: Vec<_> = self.known().keys.iter().map(|kek| kek.id.clone()).collect();
+            let place = format!("key file {}", self.file.path.display());
+            Ok(KeyRing { place, current: ids.first().cloned(), ids, retires_older: false })
         })
     }
 
-    fn id(&self) -> String {
-        self.keys.first().map(|(id, _)| id.clone()).unwrap_or_default()
+    fn rotate(&self) -> BoxFuture<'_, Result<String, SecretError>> {
+        Box::pin(async move { self.rotate_now() })
+    }
+
+    fn retire<'a>(&'a self, key_id: &'a str) -> BoxFuture<'a, Result<(), SecretError>> {
+        Box::pin(async move { self.retire_now(key_id) })
     }
 }
 
 impl fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyFile({}, [redacted])", self.id())
+        write!(f, "KeyFile({}, [redacted])", self.file.path.display())
     }
 }
 
@@ -123,10 +223,7 @@ fn key_id(key: &KeyBytes) -> String {
     hex::encode(tag.as_ref().split_at(8).0)
 }
 
-fn parse(text: &[u8]) -> Result<Vec<(String, KeyBytes)>, &'static str> {
-    if text.len() > MAX_FILE_BYTES {
-        return Err("is longer than 4 KiB");
-    }
+fn parse(text: &[u8]) -> Result<Vec<Kek>, &'static str> {
     let text = std::str::from_utf8(text).map_err(|_| "is no text")?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut keys = Vec::new();
@@ -138,43 +235,23 @@ fn parse(text: &[u8]) -> Result<Vec<(String, KeyBytes)>, &'static str> {
         if key_id(&key) != id {
             return Err("a key doesn't belong to the id in the line above it");
         }
-        keys.push((id.to_owned(), key));
+        keys.push(Kek { id: id.to_owned(), key });
     }
     if keys.is_empty() { Err("is empty") } else { Ok(keys) }
 }
 
-/// Makes the file under another name first and links it into place: it is never there half-written or readable by
-/// others, and an existing key is never replaced.
-fn create(path: &Path) -> Result<(), SecretError> {
-    let failed = |what| move |source| SecretError::KeyFile { path: path.to_owned(), what, source };
-    let key = aead::new_key()?;
-    let mut digits = Zeroizing::new([0; 64]);
-    hex::encode_to_slice(*key, &mut *digits).map_err(|_| SecretError::Seal)?;
-    let draft = draft_path(path);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(format!("{FORMAT}{}\n", key_id(&key)).as_bytes())?;
-        file.write_all(&*digits)?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    };
-    let linked = write().and_then(|()| fs::hard_link(&draft, path));
-    // Whatever happened, the draft goes; it not being there is as good.
-    let _ = fs::remove_file(&draft);
-    match linked {
-        // Another process was faster: its key is the one.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        other => other.map_err(failed("can't be made"))?,
+fn write(keys: &[Kek]) -> Zeroizing<Vec<u8>> {
+    // With all the room reserved, no copy of a key stays behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(keys.len() * KEY_BYTES));
+    for kek in keys {
+        let mut digits = Zeroizing::new([0; 64]);
+        // Cannot fail: 32 bytes are 64 digits.
+        let _ = hex::encode_to_slice(*kek.key, &mut *digits);
+        for part in [FORMAT.as_bytes(), kek.id.as_bytes(), b"\n", &*digits, b"\n"] {
+            text.extend_from_slice(part);
+        }
     }
-    // The name has to survive a power cut as surely as what will be sealed under it.
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("can't be made durable"))
-}
-
-fn draft_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", uuid::Uuid::new_v4().simple()));
-    path.with_file_name(name)
+    text
 }
 
 #[cfg(test)]

@@ -10,24 +10,28 @@
 //! Start reading at [`Vault`].
 
 mod aead;
+mod cache;
 mod error;
 mod fields;
 mod input;
 pub(crate) mod json;
 mod key;
 mod key_file;
+mod private_file;
 pub(crate) mod rsa;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 pub(crate) mod test_keys;
 mod text;
+mod transit;
 mod vault;
 
-pub use error::SecretError;
 pub(crate) use error::cut;
+pub use error::{KeyServiceFault, SecretError};
 pub(crate) use fields::OpenSecret;
 pub use fields::{MAX_FIELD_BYTES, MAX_FIELDS, SecretFields};
-pub use key::{KeyContext, KeyPort, TenantKey, WrappedKey};
+pub use key::{KeyContext, KeyPort, KeyRing, TenantKey, WrappedKey};
 pub use key_file::KeyFile;
 pub use text::{MAX_INPUT_BYTES, SecretText};
-pub use vault::{Binding, Sealed, Vault};
+pub use transit::{DEFAULT_MOUNT, DEFAULT_NAME, Transit, TransitConfig};
+pub use vault::{Binding, Resealer, Sealed, Vault};

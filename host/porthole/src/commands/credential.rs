@@ -5,11 +5,12 @@ use crate::context::{Cx, InstancePath};
 use crate::output;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use porthole_egress::secret::{Binding, MAX_INPUT_BYTES, SecretFields, SecretText, WrappedKey};
-use porthole_model::id::{Slot, TenantId};
+use porthole_egress::secret::{Binding, MAX_INPUT_BYTES, SecretFields, SecretText};
+use porthole_model::id::{InstanceId, Slot};
 use porthole_model::manifest::{CredentialMethod, Manifest};
+use porthole_runner::keys;
 use porthole_store::credentials::{self, NewCredential};
-use porthole_store::{TenantTx, modules, tenants};
+use porthole_store::{TenantTx, modules};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ use std::process::ExitCode;
 pub(crate) enum Credential {
     /// Fill a slot. Asks for the secret; or reads it from a file or from standard input.
     Set(Set),
+    /// Replace the secret of a slot by a new one for the same method. Runs under way finish with the one they have; its
+    /// stored bytes are deleted with the same stroke.
+    Rotate(Rotate),
     /// Which slots are filled, since when and by whom.
     List {
         /// TENANT/NAME.
@@ -46,6 +50,24 @@ pub(crate) struct Set {
     /// The way to fill it, if the slot has several.
     #[arg(long)]
     method: Option<String>,
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// TENANT/NAME.
+    instance: InstancePath,
+    /// The slot.
+    #[arg(long)]
+    slot: Slot,
+    #[command(flatten)]
+    input: Input,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
     /// Read the secret from this file (`-`: standard input): the one field's text, or a JSON object of all fields.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -58,6 +80,7 @@ impl Credential {
     pub(crate) async fn run(self, cx: Cx) -> Result<ExitCode> {
         match self {
             Self::Set(set) => set.run(&cx).await?,
+            Self::Rotate(rotate) => rotate.run(&cx).await?,
             Self::List { instance, json } => list(&cx, &instance, json).await?,
             Self::Remove { instance, slot } => {
                 let db = cx.database().await?;
@@ -82,20 +105,9 @@ impl Set {
         // Nobody holds a transaction while a person types.
         tx.rollback().await?;
         let method = self.method(&manifest)?;
-        let fields = self.read(method)?;
+        let fields = self.input.read(method)?;
         let mut tx = db.store.tenant(tenant.id).await?;
-        let key = tenant_key(cx, &mut tx, tenant.id).await?;
-        let version = credentials::next_version(&mut tx, instance.id, &method.slot).await?;
-        let binding = Binding { tenant: tenant.id, instance: instance.id, slot: method.slot.clone(), version };
-        let sealed = cx.vault()?.seal(&key, &binding, fields).await?;
-        let new = NewCredential {
-            instance: instance.id,
-            slot: &method.slot,
-            method: &method.method,
-            version,
-            sealed: &sealed.bytes,
-        };
-        credentials::set(&cx.op(), &mut tx, new).await?;
+        let version = seal(cx, &mut tx, instance.id, method, fields).await?;
         tx.commit().await?;
         output::line(format!(
             "slot {} of {}/{name}: {} v{version} sealed and stored",
@@ -119,7 +131,42 @@ impl Set {
             }
         }
     }
+}
 
+impl Rotate {
+    async fn run(self, cx: &Cx) -> Result<()> {
+        let db = cx.database().await?;
+        let (tenant, mut tx, instance) = cx.open(&db, &self.instance).await?;
+        let (name, slot) = (&instance.name, &self.slot);
+        let manifest = modules::get(&mut tx, instance.module).await?.manifest;
+        let former = credentials::live(&mut tx, instance.id, slot).await?;
+        // Nobody holds a transaction while a person types.
+        tx.rollback().await?;
+        let Some(former) = former else {
+            bail!("slot {slot} of {}/{name} is empty: porthole credential set {name} --slot {slot}", tenant.name);
+        };
+        let method = manifest.credentials.iter().find(|m| m.slot == *slot && m.method == former.method);
+        let Some(method) = method else {
+            bail!("the module no longer has method `{}`: porthole credential set {name} --slot {slot}", former.method);
+        };
+        let fields = self.input.read(method)?;
+        let mut tx = db.store.tenant(tenant.id).await?;
+        let live = credentials::live(&mut tx, instance.id, slot).await?;
+        if live.is_none_or(|live| live.version != former.version) {
+            bail!("slot {slot} of {}/{name} was changed by someone else in the meantime; try again", tenant.name);
+        }
+        let version = seal(cx, &mut tx, instance.id, method, fields).await?;
+        tx.commit().await?;
+        output::line(format!(
+            "slot {slot} of {}/{name}: {} v{} is replaced by v{version}, and its stored bytes are deleted",
+            tenant.name, method.method, former.version
+        ));
+        db.close().await;
+        Ok(())
+    }
+}
+
+impl Input {
     fn read(&self, method: &CredentialMethod) -> Result<SecretFields> {
         let mut fields = SecretFields::new(method)?;
         for text in &self.field_file {
@@ -151,15 +198,22 @@ impl Set {
     }
 }
 
-/// The tenant's data key; its first secret makes it.
-async fn tenant_key(cx: &Cx, tx: &mut TenantTx, tenant: TenantId) -> Result<WrappedKey> {
-    if let Some(newest) = tenants::keys(tx).await?.into_iter().next() {
-        return serde_json::from_value(newest.wrapped).context("the tenant's data key can't be read");
-    }
-    let key = cx.vault()?.new_tenant_key(tenant).await?;
-    let row = tenants::WrappedKey { key_id: 1, wrapped: serde_json::to_value(&key)? };
-    tenants::add_key(&cx.op(), tx, &row).await?;
-    Ok(key)
+/// Seals a secret as the slot's next version, and ends the one before it. Returns the version.
+async fn seal(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    instance: InstanceId,
+    method: &CredentialMethod,
+    fields: SecretFields,
+) -> Result<i32> {
+    let vault = cx.vault()?;
+    let (key_id, key) = keys::sealing_key(&cx.op(), tx, &vault).await?;
+    let version = credentials::next_version(tx, instance, &method.slot).await?;
+    let binding = Binding { tenant: tx.tenant(), instance, slot: method.slot.clone(), version };
+    let sealed = vault.seal(&key, &binding, fields).await?;
+    let (slot, method, sealed) = (&method.slot, method.method.as_str(), sealed.bytes.as_slice());
+    let new = NewCredential { instance, slot, method, version, key_id, sealed };
+    Ok(credentials::set(&cx.op(), tx, new).await?.version)
 }
 
 async fn list(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
@@ -171,9 +225,16 @@ async fn list(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
         output::json(&all)?;
     } else {
         let row = |c: credentials::Credential| {
-            vec![c.slot.to_string(), c.method, c.version.to_string(), c.set_at.to_string(), c.set_by]
+            vec![
+                c.slot.to_string(),
+                c.method,
+                c.version.to_string(),
+                format!("v{}", c.key_id),
+                c.set_at.to_string(),
+                c.set_by,
+            ]
         };
-        output::table(&["slot", "method", "version", "set", "by"], all.into_iter().map(row));
+        output::table(&["slot", "method", "version", "data key", "set", "by"], all.into_iter().map(row));
     }
     db.close().await;
     Ok(())

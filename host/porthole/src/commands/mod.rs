@@ -5,6 +5,7 @@ pub(crate) mod egress;
 pub(crate) mod grant;
 pub(crate) mod graph;
 pub(crate) mod instance;
+pub(crate) mod key;
 pub(crate) mod module;
 pub(crate) mod publisher;
 pub(crate) mod reviewer;

@@ -6,10 +6,11 @@ use porthole_model::id::{InstanceId, ModuleDigest, TenantId};
 use porthole_store::approvals::NewApproval;
 use porthole_store::credentials::{self, NewCredential};
 use porthole_store::instances::{self, Brake, InstanceUpdate, NewInstance};
+use porthole_store::keys::{self, WrappedKey};
 use porthole_store::modules::{self, NewModule};
 use porthole_store::signing_keys::{NewEnd, NewKey};
-use porthole_store::tenants::{self, WrappedKey};
-use porthole_store::{StoreError, approvals, grants, publishers, reviewers, slices};
+use porthole_store::tenants;
+use porthole_store::{StoreError, TenantTx, approvals, grants, publishers, reviewers, slices};
 use std::collections::BTreeMap;
 
 #[tokio::test]
@@ -27,22 +28,6 @@ async fn tenants_spread_over_the_shards_and_names_are_taken_once() {
     let taken = tenants::create(&ctx(), &mut tx, &name("acme")).await;
     assert!(matches!(taken, Err(StoreError::Exists { kind: "tenant", .. })));
     assert!(world.store().tenant(TenantId::new()).await.unwrap_err().is_not_found());
-}
-
-#[tokio::test]
-async fn a_tenant_s_keys_follow_each_other_and_can_be_wrapped_anew() {
-    let world = World::new().await;
-    let mut tx = world.tx().await;
-    let key = |key_id, text: &str| WrappedKey { key_id, wrapped: serde_json::json!({ "wrapped": text }) };
-    assert!(tenants::keys(&mut tx).await.unwrap().is_empty());
-    tenants::add_key(&ctx(), &mut tx, &key(1, "one")).await.unwrap();
-    let again = tenants::add_key(&ctx(), &mut tx, &key(1, "other")).await;
-    assert!(matches!(again, Err(StoreError::Changed { .. })));
-    tenants::add_key(&ctx(), &mut tx, &key(2, "two")).await.unwrap();
-    tenants::rewrap_key(&ctx(), &mut tx, &key(1, "one anew")).await.unwrap();
-    let keys = tenants::keys(&mut tx).await.unwrap();
-    assert_eq!(keys.iter().map(|k| k.key_id).collect::<Vec<_>>(), [2, 1]);
-    assert_eq!(keys[1].wrapped["wrapped"], "one anew");
 }
 
 #[tokio::test]
@@ -195,14 +180,21 @@ async fn a_new_grant_is_a_new_version() {
     assert!(grants::set(&ctx(), &mut tx, InstanceId::new(), &grant).await.unwrap_err().is_not_found());
 }
 
+async fn add_key(tx: &mut TenantTx) {
+    let key = WrappedKey { key_id: 1, wrapped: serde_json::json!({}) };
+    keys::add(&ctx(), tx, &key).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_replaced_credential_loses_its_bytes() {
     let world = World::new().await;
     let slot = "api".parse().unwrap();
     let mut tx = world.tx().await;
+    add_key(&mut tx).await;
     for (version, sealed) in [(1, b"first-sealed"), (2, b"other-sealed")] {
         assert_eq!(credentials::next_version(&mut tx, world.instance.id, &slot).await.unwrap(), version);
-        let new = NewCredential { instance: world.instance.id, slot: &slot, method: "token", version, sealed };
+        let new =
+            NewCredential { instance: world.instance.id, slot: &slot, method: "token", version, key_id: 1, sealed };
         credentials::set(&ctx(), &mut tx, new).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -210,7 +202,8 @@ async fn a_replaced_credential_loses_its_bytes() {
     assert!(dump.contains(&hex::encode("other-sealed")) && !dump.contains(&hex::encode("first-sealed")));
     let mut tx = world.tx().await;
     let live = credentials::live(&mut tx, world.instance.id, &slot).await.unwrap().unwrap();
-    assert_eq!((live.credential.version, live.sealed.as_slice()), (2, b"other-sealed".as_slice()));
+    let sealed = credentials::sealed(&mut tx, Some(world.instance.id)).await.unwrap().pop().unwrap();
+    assert_eq!((live.version, sealed.credential.version, sealed.sealed), (2, 2, b"other-sealed".to_vec()));
     assert_eq!(credentials::list(&mut tx, world.instance.id).await.unwrap().len(), 1);
     credentials::remove(&ctx(), &mut tx, world.instance.id, &slot).await.unwrap();
     assert!(credentials::remove(&ctx(), &mut tx, world.instance.id, &slot).await.unwrap_err().is_not_found());
@@ -223,8 +216,16 @@ async fn a_replaced_credential_loses_its_bytes() {
 async fn a_credential_sealed_for_an_older_version_is_refused() {
     let world = World::new().await;
     let slot = "api".parse().unwrap();
-    let new = NewCredential { instance: world.instance.id, slot: &slot, method: "token", version: 1, sealed: b"x" };
+    let new = NewCredential {
+        instance: world.instance.id,
+        slot: &slot,
+        method: "token",
+        version: 1,
+        key_id: 1,
+        sealed: b"x",
+    };
     let mut tx = world.tx().await;
+    add_key(&mut tx).await;
     credentials::set(&ctx(), &mut tx, new).await.unwrap();
     assert!(matches!(credentials::set(&ctx(), &mut tx, new).await, Err(StoreError::Changed { .. })));
 }
