@@ -10,6 +10,8 @@
 mod audit;
 mod embedded;
 mod graph;
+mod keys;
+mod migration;
 mod nouns;
 mod reconcile;
 mod runs;

@@ -241,7 +241,7 @@ async fn a_schema_of_another_version_is_refused() {
     let mut admin = world.db.admin().await.unwrap();
     admin.execute("DELETE FROM applied_migrations WHERE version = 7").await.unwrap();
     let refused = Store::connect(&world.db.options()).await;
-    assert!(matches!(refused, Err(StoreError::Schema { found: 6, needed: 7 })));
+    assert!(matches!(refused, Err(StoreError::Schema { found: 7, needed: 8 })));
     let refused = Store::connect(&world.db.options().database("postgres")).await;
     assert!(matches!(refused, Err(StoreError::Schema { found: 0, needed: 7 })));
 }
