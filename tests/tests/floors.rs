@@ -75,6 +75,18 @@ fn fenced_dependencies_stay_behind_their_fence() {
     }
 }
 
+/// An auditor reads what verifies a log, so it stays small: no runtime, no database, no network.
+#[test]
+fn what_verifies_logs_depends_on_little() {
+    const ALLOWED: [&str; 9] =
+        ["porthole-model", "base64", "hex", "jiff", "ring", "serde", "serde_json", "thiserror", "zeroize"];
+    for package in packages().iter().filter(|p| p.name.as_str() == "porthole-audit") {
+        for dependency in normal(package) {
+            assert!(ALLOWED.contains(&dependency), "porthole-audit depends on {dependency}");
+        }
+    }
+}
+
 /// The compiler is porthole-compile's alone: the sandbox as it is built by default has no cranelift.
 #[test]
 fn the_sandbox_has_no_compiler() {

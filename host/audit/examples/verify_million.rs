@@ -39,7 +39,7 @@ fn main() {
         let leaf = record(n);
         frontier.push(leaf_hash(leaf.as_bytes()));
         writer.leaf(leaf.as_bytes()).expect("a leaf");
-        if frontier.size() % STEP == 0 || frontier.size() == wanted {
+        if frontier.size().is_multiple_of(STEP) || frontier.size() == wanted {
             let checkpoint = Checkpoint::new(origin.clone(), frontier.size(), frontier.root());
             writer.checkpoint(&checkpoint.sign(&signer).expect("a signature")).expect("a checkpoint");
         }

@@ -7,10 +7,14 @@ use porthole_model::audit::{Action, CallEnded, CallMade, Record};
 use porthole_model::id::RunId;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// The word in a finish record's counts under which all calls of the run are counted, sent or refused.
-pub const CALLS: &str = "calls";
-/// The word under which the refused ones are counted.
-pub const DENIED: &str = "denied";
+/// What the last record of a run counts, by the words it has for it.
+const CALLS: &str = "calls";
+const DENIED: &str = "calls-denied";
+const LOST: &str = "calls-lost";
+const FAULTS: &str = "faults";
+const BYTES: &str = "response-bytes";
+/// The fault of a call whose end nobody knows: its worker was lost, or its run ended before it.
+const LOST_FAULT: &str = "lost";
 
 /// What doesn't fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +30,8 @@ pub enum Oddity {
         /// Where the run stands, as the end of a sentence.
         state: &'static str,
     },
-    /// Calls without a record.
+    /// Numbers of calls without a record. A call is recorded before it is sent; a number whose call was given up before
+    /// that is missing rightly, which is rare enough to be looked at.
     #[error("run {run}: {missing} of its calls have no record, the first is call {first}")]
     MissingCalls {
         /// The run.
@@ -65,6 +70,16 @@ pub enum Oddity {
     /// A record about a run that doesn't say which.
     #[error("`{0}` says nothing of which run")]
     NoRun(Action),
+    /// A run's last record ends the calls that are open; these it forgot.
+    #[error("run {run}: it is over, and {count} of its calls never ended, the first is call {first}")]
+    OpenCalls {
+        /// The run.
+        run: RunId,
+        /// The first of them.
+        first: i64,
+        /// How many.
+        count: u64,
+    },
     /// The totals are not the sum.
     #[error("run {run}: its last record tells of {said} {what}, and the log has {found}")]
     Totals {
@@ -128,14 +143,23 @@ struct Run {
     ahead: BTreeSet<i64>,
     /// Calls that were begun and have not ended.
     open: HashSet<i64>,
-    calls: u64,
+    totals: Totals,
+}
+
+/// What the leaves of a run come to.
+#[derive(Debug, Default)]
+struct Totals {
+    begun: u64,
     denied: u64,
+    lost: u64,
+    faults: u64,
+    bytes: u64,
 }
 
 impl Default for Run {
     fn default() -> Self {
         let (ahead, open) = (BTreeSet::new(), HashSet::new());
-        Self { state: State::Unknown, next: 1, ahead, open, calls: 0, denied: 0 }
+        Self { state: State::Unknown, next: 1, ahead, open, totals: Totals::default() }
     }
 }
 
@@ -208,10 +232,10 @@ impl Run {
             self.ahead.pop_first();
             self.next += 1;
         }
-        self.calls += 1;
         if denied {
-            self.denied += 1;
+            self.totals.denied += 1;
         } else {
+            self.totals.begun += 1;
             self.open.insert(seq);
         }
     }
@@ -219,6 +243,9 @@ impl Run {
     fn ended(&mut self, run: RunId, end: &CallEnded, tell: &mut impl FnMut(Oddity)) {
         let seq = end.seq;
         if self.open.remove(&seq) {
+            self.totals.lost += u64::from(end.fault.as_deref() == Some(LOST_FAULT));
+            self.totals.faults += u64::from(end.fault.is_some());
+            self.totals.bytes = self.totals.bytes.saturating_add(end.bytes);
             return;
         }
         let recorded = (1..self.next).contains(&seq) || self.ahead.contains(&seq);
@@ -232,14 +259,17 @@ impl Run {
             let missing = (last - self.next + 1) as u64 - self.ahead.len() as u64;
             tell(Oddity::MissingCalls { run, first: self.next, missing });
         }
-        for (what, found) in [(CALLS, self.calls), (DENIED, self.denied)] {
+        if let Some(first) = self.open.iter().min() {
+            tell(Oddity::OpenCalls { run, first: *first, count: self.open.len() as u64 });
+        }
+        let Totals { begun, denied, lost, faults, bytes } = self.totals;
+        for (what, found) in [(CALLS, begun), (DENIED, denied), (LOST, lost), (FAULTS, faults), (BYTES, bytes)] {
             if let Some(said) = record.counts.get(what).copied().filter(|said| *said != found) {
                 tell(Oddity::Totals { run, what, said, found });
             }
         }
-        // Nothing can follow but ends of open calls, so the rest is let go.
-        self.ahead = BTreeSet::new();
-        self.open.shrink_to_fit();
+        // Nothing that needs these can follow.
+        (self.ahead, self.open) = (BTreeSet::new(), HashSet::new());
     }
 }
 

@@ -52,7 +52,7 @@ fn runs_go_their_ways() {
         &[A::RunQueued, A::RunStarted, A::RunPlanned, A::RunHeld, A::RunConfirmed, A::RunStarted, A::RunFinished],
         &[A::RunQueued, A::RunCancelRequested, A::RunFinished, A::RunCancelRequested],
         &[A::RunQueued, A::RunStarted, A::RunHeld, A::RunCancelRequested, A::RunFinished],
-        &[A::RunQueued, A::RunStarted, A::RunSwept, A::CallsEnded, A::AuditShown],
+        &[A::RunQueued, A::RunStarted, A::RunSwept, A::AuditShown],
     ];
     for way in ways {
         let found = told(way.iter().map(|action| entry(*action)).collect());
@@ -95,7 +95,7 @@ fn calls_made_at_the_same_time_may_be_recorded_in_any_order() {
         ended(&[4]),
         made(Action::CallsDenied, &[3]),
         ended(&[1, 2]),
-        entry(Action::RunFinished).count(CALLS, 4).count(DENIED, 1),
+        entry(Action::RunFinished).count(CALLS, 3).count(DENIED, 1).count(LOST, 0).count(FAULTS, 0).count(BYTES, 3),
     ]);
     assert!(found.is_empty(), "{found:?}");
 }
@@ -103,8 +103,11 @@ fn calls_made_at_the_same_time_may_be_recorded_in_any_order() {
 #[test]
 fn gaps_repetitions_and_ends_without_a_beginning_are_told() {
     let begun = || made(Action::CallsBegun, &[1, 2, 5]);
+    let finished = || entry(Action::RunFinished);
+    let lost = || entry(Action::CallsEnded).ends(vec![CallEnded::new(1, None, Some("lost"), 0)]);
+    let one = || made(Action::CallsBegun, &[1]);
     let cases = [
-        (vec![begun(), entry(Action::RunFinished)], "2 of its calls have no record, the first is call 3"),
+        (vec![begun(), ended(&[1, 2, 5]), finished()], "2 of its calls have no record, the first is call 3"),
         (vec![begun(), made(Action::CallsBegun, &[5])], "call 5 was recorded before"),
         (vec![begun(), made(Action::CallsDenied, &[1])], "call 1 was recorded before"),
         (vec![begun(), ended(&[2, 2])], "call 2 ends, and it was refused or has ended before"),
@@ -113,9 +116,12 @@ fn gaps_repetitions_and_ends_without_a_beginning_are_told() {
         (vec![made(Action::CallsDenied, &[1]), ended(&[1])], "call 1 ends, and it was refused"),
         (vec![made(Action::CallsBegun, &[0])], "0 is no number of a call"),
         (vec![made(Action::CallsBegun, &[i64::MIN])], "is no number of a call"),
-        (vec![made(Action::CallsBegun, &[i64::MAX]), entry(Action::RunFinished)], "9223372036854775806 of its calls"),
-        (vec![made(Action::CallsBegun, &[1]), entry(Action::RunFinished).count(CALLS, 2)], "tells of 2 calls"),
-        (vec![entry(Action::RunFinished).count(DENIED, 1)], "tells of 1 denied"),
+        (vec![made(Action::CallsDenied, &[i64::MAX]), finished()], "9223372036854775806 of its calls"),
+        (vec![one(), finished()], "it is over, and 1 of its calls never ended, the first is call 1"),
+        (vec![one(), ended(&[1]), finished().count(CALLS, 2)], "tells of 2 calls, and the log has 1"),
+        (vec![one(), ended(&[1]), finished().count(BYTES, 2)], "tells of 2 response-bytes, and the log has 1"),
+        (vec![one(), lost(), finished().count(LOST, 0).count(FAULTS, 1)], "tells of 0 calls-lost, and the log has 1"),
+        (vec![finished().count(DENIED, 1)], "tells of 1 calls-denied"),
     ];
     for (entries, expected) in cases {
         let found = running(entries);

@@ -128,7 +128,9 @@ impl Leaves {
         let refused = CallMade::new(calls + 1, &slice, "delete-repo", Some("granted"));
         self.push(entry(Action::CallsDenied).denied("granted").calls(vec![refused]));
         let finished = entry(Action::RunFinished).fact("outcome", "succeeded");
-        self.push(finished.count("calls", calls as u64 + 1).count("denied", 1));
+        self.push(
+            finished.count("calls", calls as u64).count("calls-denied", 1).count("response-bytes", calls as u64 * 512),
+        );
     }
 }
 
