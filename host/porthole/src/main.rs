@@ -74,6 +74,9 @@ enum Command {
     Runs(commands::runs::Runs),
     /// The graph: counts, lists, one entity with its neighbours.
     Graph(commands::graph::Graph),
+    /// The audit logs: show, export, verify, prove.
+    #[command(subcommand)]
+    Audit(commands::audit::Audit),
     /// The way out.
     #[command(subcommand)]
     Egress(commands::egress::Egress),
@@ -130,6 +133,7 @@ async fn run(cli: Cli, is_tenant_named: bool) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run.run(cx).await,
         Command::Runs(command) => command.run(cx).await,
         Command::Graph(graph) => graph.run(cx).await,
+        Command::Audit(command) => command.run(cx).await,
         Command::Egress(command) => command.run(cx).await,
     }
 }

@@ -125,10 +125,19 @@ fn columns(slices: &[SliceKey]) -> (Vec<&str>, Vec<&str>) {
 /// # Errors
 /// `StaleClaim` when it isn't.
 pub async fn check_claim(tx: &mut TenantTx, claim: &Claim) -> Result<()> {
-    current_worker(tx, claim).await.map(drop)
+    let tenant = tx.tenant();
+    let current: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {CURRENT}")))
+        .bind(tenant.0)
+        .bind(claim.run.0)
+        .bind(claim.fence)
+        .fetch_one(tx.conn())
+        .await
+        .what("check a claim")?;
+    if current { Ok(()) } else { Err(StoreError::StaleClaim(claim.run)) }
 }
 
-/// Who acts under a claim that is current.
+/// Who acts under a claim that is current, and stays so until the transaction ends: the run's end waits for it, so that
+/// nothing is recorded of a run after its end.
 ///
 /// # Errors
 /// `StaleClaim` when it isn't.
@@ -136,7 +145,7 @@ pub(crate) async fn current_worker(tx: &mut TenantTx, claim: &Claim) -> Result<O
     let tenant = tx.tenant();
     let worker: Option<String> = sqlx::query_scalar(
         "SELECT coalesce(worker, '') FROM runs \
-         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND state = 'running'",
+         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND state = 'running' FOR SHARE",
     )
     .bind(tenant.0)
     .bind(claim.run.0)

@@ -1,5 +1,6 @@
 //! One file for each noun.
 
+pub(crate) mod audit;
 pub(crate) mod credential;
 pub(crate) mod egress;
 pub(crate) mod grant;

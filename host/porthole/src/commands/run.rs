@@ -1,6 +1,6 @@
 //! `porthole run`: queue a run, work on it here unless a worker is faster, and watch it.
 
-use crate::commands::up::{WorkerFlags, parts, stop_on_signal, worker_name};
+use crate::commands::up::{Sequencing, WorkerFlags, parts, record_config, stop_on_signal, worker_name};
 use crate::context::{Cx, InstancePath};
 use crate::{output, watch};
 use anyhow::{Context as _, Result};
@@ -79,7 +79,10 @@ impl Run {
             db.close().await;
             return Ok(ExitCode::SUCCESS);
         }
+        record_config(&cx, &db.store).await?;
+        let sequencing = Sequencing::start(&cx, &db.store).await;
         let ended = self.watch(&cx, &db.store, tenant, run, json).await;
+        sequencing.finish().await;
         let code = match &ended {
             Ok(run) if json => output::json(run).map(|()| code(run)),
             Ok(run) => {

@@ -105,7 +105,7 @@ impl Runs {
     }
 }
 
-async fn find(cx: &Cx, db: &Database, which: Which) -> Result<(Tenant, RunId)> {
+pub(crate) async fn find(cx: &Cx, db: &Database, which: Which) -> Result<(Tenant, RunId)> {
     match which {
         Which::NewestOf(path) => {
             let (tenant, mut tx, instance) = cx.open(db, &path).await?;

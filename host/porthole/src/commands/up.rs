@@ -92,23 +92,42 @@ async fn serve(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     let name = worker_name();
-    // Ends after the worker: what that writes last is sequenced too.
-    let last = CancellationToken::new();
-    let sequencing = match signer(cx, &store).await {
-        Ok(signer) => Some(tokio::spawn(sequencer::run(store.clone(), signer, last.clone()))),
-        // Records are kept all the same; a machine that has the key brings them into line.
-        Err(e) => {
-            tracing::warn!("this machine doesn't sequence the audit logs: {e:#}");
-            None
-        }
-    };
-    worker::work(&parts, &name, cx.settings.file.worker.runs, stop).await?;
-    last.cancel();
-    if let Some(sequencing) = sequencing {
-        sequencing.await.context("the sequencer failed")?;
-    }
+    let sequencing = Sequencing::start(cx, &store).await;
+    let worked = worker::work(&parts, &name, cx.settings.file.worker.runs, stop).await;
+    sequencing.finish().await;
     store.close().await;
-    Ok(())
+    Ok(worked?)
+}
+
+/// The sequencer of this machine, beside whatever else it does.
+pub(crate) struct Sequencing(Option<(tokio::task::JoinHandle<()>, CancellationToken)>);
+
+impl Sequencing {
+    /// Starts it, if this machine has the signing key. Without, records are kept all the same, and a machine that has
+    /// the key brings them into line.
+    pub(crate) async fn start(cx: &Cx, store: &Store) -> Self {
+        match signer(cx, store).await {
+            Ok(signer) => {
+                let stop = CancellationToken::new();
+                let task = tokio::spawn(sequencer::run(store.clone(), signer, stop.clone()));
+                Self(Some((task, stop)))
+            }
+            Err(e) => {
+                tracing::warn!("this machine doesn't sequence the audit logs: {e:#}");
+                Self(None)
+            }
+        }
+    }
+
+    /// Sequences what is left, and ends.
+    pub(crate) async fn finish(self) {
+        if let Some((task, stop)) = self.0 {
+            stop.cancel();
+            if task.await.is_err() {
+                tracing::error!("the sequencer failed");
+            }
+        }
+    }
 }
 
 /// The signer of the audit logs, if this machine has its key; the first machine makes one.

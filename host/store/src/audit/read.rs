@@ -176,6 +176,27 @@ impl LogTx {
         rows.iter().map(|row| Ok((row.count("idx")?, hash(row, "hash")?))).collect()
     }
 
+    /// Checkpoints over more than `after` and at most `to` leaves, smallest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn checkpoints(&mut self, after: Option<u64>, to: u64, limit: u32) -> Result<Vec<Checkpoint>> {
+        let sql = format!(
+            "SELECT size, note, at FROM {}_checkpoints WHERE tenant_id = $1 AND size > $2 AND size <= $3 \
+             ORDER BY size LIMIT $4",
+            self.rows.prefix
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.rows.id)
+            .bind(after.map_or(-1, signed))
+            .bind(signed(to))
+            .bind(i64::from(limit))
+            .fetch_all(self.tx.conn())
+            .await
+            .what("read the log checkpoints")?;
+        rows.iter().map(checkpoint).collect()
+    }
+
     /// The checkpoint at a size, or the latest. None when there is none.
     ///
     /// # Errors
@@ -192,8 +213,7 @@ impl LogTx {
             .fetch_optional(self.tx.conn())
             .await
             .what("read a log checkpoint")?;
-        row.map(|row| Ok(Checkpoint { size: row.count("size")?, note: row.column("note")?, at: row.time("at")? }))
-            .transpose()
+        row.as_ref().map(checkpoint).transpose()
     }
 }
 
@@ -216,6 +236,10 @@ async fn head(conn: &mut PgConnection, rows: Rows) -> Result<Head> {
     let root: Option<Vec<u8>> = row.column("root")?;
     let root = root.map(|root| bytes32("root", root)).transpose()?;
     Ok(Head { size: row.count("size")?, root, signer: row.column("signer")? })
+}
+
+fn checkpoint(row: &PgRow) -> Result<Checkpoint> {
+    Ok(Checkpoint { size: row.count("size")?, note: row.column("note")?, at: row.time("at")? })
 }
 
 fn leaf(row: &PgRow) -> Result<Leaf> {
