@@ -11,9 +11,27 @@
 //!
 //! The diff is of manifests. It says what the host lets the module do, not what its code does with it.
 
+mod arguments;
+mod config;
+mod credentials;
+mod inclusion;
+mod language;
+mod operation;
+mod operations;
+mod recognise;
+mod screen;
+mod scrub;
+mod steps;
+mod template;
+mod worlds;
+
 use porthole_model::id::{ModuleDigest, Name};
-use porthole_model::manifest::{Manifest, ModuleInfo};
+use porthole_model::manifest::{Manifest, ModuleInfo, Rate};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use worlds::Worlds;
+
+pub use screen::render;
 
 /// Where a change goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +72,38 @@ pub struct Change {
     /// More words: what follows from it, or why it can't be decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+impl Change {
+    fn new(direction: Direction, place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { direction, place: place.into(), what: what.into(), example: None, detail: None }
+    }
+
+    fn wider(place: impl Into<String>, what: impl Into<String>, example: impl Into<String>) -> Self {
+        Self { example: Some(example.into()), ..Self::new(Direction::Wider, place, what) }
+    }
+
+    fn unknown(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(Direction::Unknown, place, what)
+    }
+
+    fn narrower(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(Direction::Narrower, place, what)
+    }
+
+    fn different(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(Direction::Different, place, what)
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// With a detail, unless it has one.
+    fn or_detail(self, detail: impl Into<String>) -> Self {
+        if self.detail.is_some() { self } else { self.detail(detail) }
+    }
 }
 
 /// All changes in one word.
@@ -121,17 +171,22 @@ impl Diff {
         Self { old: old.map(Side::of), new: Side::of(new), verdict: verdict(&changes), changes }
     }
 
-    /// The first version of a module against nothing: all it asks for is wider.
+    /// The first version of a module against nothing: all it asks for is wider, each operation shown by a request.
     #[must_use]
     pub fn initial(new: &Manifest) -> Self {
-        let change = Change {
-            direction: Direction::Wider,
-            place: "module".to_owned(),
-            what: "there was no version before".to_owned(),
-            example: None,
-            detail: None,
+        let nothing = Manifest {
+            config: BTreeMap::new(),
+            credentials: Vec::new(),
+            operations: Vec::new(),
+            steps: Vec::new(),
+            scrub: Vec::new(),
+            ..new.clone()
         };
-        Self::of(None, new, vec![change])
+        let Self { mut changes, .. } = diff(&nothing, new);
+        // Even a module that asks for nothing is one that nobody has agreed to.
+        let example = format!("{} {} runs at all", new.module.name, new.module.version);
+        changes.insert(0, Change::wider("module", "is new: nobody has agreed to a version of it", example));
+        Self::of(None, new, changes)
     }
 
     /// Does this version take what a wider one takes: two people?
@@ -171,33 +226,88 @@ fn verdict(changes: &[Change]) -> Verdict {
     }
 }
 
-/// Compares two manifests, both of which passed [`crate::check`].
+/// What every comparison sees.
+struct Cx<'a> {
+    old: &'a Manifest,
+    new: &'a Manifest,
+    /// None when one of them can't be configured at all; then there are no examples, and what needs one is unknown.
+    worlds: Option<Worlds<'a>>,
+}
+
+/// Compares two manifests, both of which passed [`mod@crate::check`].
 #[must_use]
 pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     let mut changes = Vec::new();
-    let mut section = |place: &str, same: bool| {
-        if !same {
-            changes.push(Change {
-                direction: Direction::Unknown,
-                place: place.to_owned(),
-                what: "changed".to_owned(),
-                example: None,
-                detail: None,
-            });
-        }
-    };
+    if old == new {
+        return Diff::of(Some(old), new, changes);
+    }
+    let cx = Cx { old, new, worlds: Worlds::new(old, new) };
     // Taken apart without `..`, so that a new field can't be forgotten.
     let Manifest { schema, module, config, credentials, operations, steps, scrub, rate } = new;
-    let ModuleInfo { name, version: _, provider, description } = module;
-    section("manifest: schema", *schema == old.schema);
-    section("module: name", *name == old.module.name);
-    section("module: provider", *provider == old.module.provider);
-    section("module: description", *description == old.module.description);
-    section("config", *config == old.config);
-    section("credentials", *credentials == old.credentials);
-    section("operations", *operations == old.operations);
-    section("steps", *steps == old.steps);
-    section("scrub", *scrub == old.scrub);
-    section("rate", *rate == old.rate);
+    if *schema != old.schema {
+        changes.push(Change::unknown("manifest", format!("has schema {schema} instead of {}", old.schema)));
+    }
+    info(&old.module, module, &mut changes);
+    section(&mut changes, "config", *config == old.config, |changes| config::compare(&cx, changes));
+    section(&mut changes, "credentials", *credentials == old.credentials, |changes| {
+        credentials::compare(&cx, changes);
+    });
+    // Scrub rules are compared with the operations whose replies they blank.
+    let same = *operations == old.operations && *scrub == old.scrub;
+    let mut renamed = operations::Renamed::new();
+    section(&mut changes, "operations", same, |changes| renamed = operations::compare(&cx, changes));
+    section(&mut changes, "steps", *steps == old.steps, |changes| steps::compare(&cx, &renamed, changes));
+    section(&mut changes, "rate", *rate == old.rate, |changes| rates(old.rate, *rate, changes));
     Diff::of(Some(old), new, changes)
 }
+
+/// A part of the manifest. One that changed and has no change to show for it would be a hole in the comparison.
+fn section(changes: &mut Vec<Change>, place: &str, same: bool, compare: impl FnOnce(&mut Vec<Change>)) {
+    let before = changes.len();
+    if !same {
+        compare(changes);
+        if changes.len() == before {
+            changes.push(Change::different(place, "written otherwise").detail("every part of it means the same"));
+        }
+    }
+}
+
+fn info(old: &ModuleInfo, new: &ModuleInfo, changes: &mut Vec<Change>) {
+    // The version is what a new version changes.
+    let ModuleInfo { name, version: _, provider, description } = new;
+    if *name != old.name {
+        changes.push(Change::different("module: name", format!("`{}` became `{name}`", old.name)));
+    }
+    if *provider != old.provider {
+        changes.push(Change::different("module: provider", format!("{:?} became {provider:?}", old.provider)));
+    }
+    if *description != old.description {
+        changes.push(Change::different("module: description", format!("{:?} became {description:?}", old.description)));
+    }
+}
+
+fn rates(old: Rate, new: Rate, changes: &mut Vec<Change>) {
+    let Rate { concurrent, per_second } = new;
+    if concurrent != old.concurrent {
+        let what = format!("{concurrent} requests at once instead of {}", old.concurrent);
+        let example = format!("{concurrent} requests under way at once");
+        changes.push(match concurrent > old.concurrent {
+            true => Change::wider("rate: concurrent", what, example),
+            false => Change::narrower("rate: concurrent", what),
+        });
+    }
+    if per_second != old.per_second {
+        let text = |n: Option<u32>| n.map_or_else(|| "any number of requests".to_owned(), |n| format!("{n} requests"));
+        let what = format!("{} a second instead of {}", text(per_second), text(old.per_second));
+        let limit = |n: Option<u32>| n.unwrap_or(u32::MAX);
+        let example = format!("{} within a second", text(per_second));
+        changes.push(match limit(per_second) > limit(old.per_second) {
+            true => Change::wider("rate: per-second", what, example),
+            false => Change::narrower("rate: per-second", what),
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "diff/tests.rs"]
+mod tests;

@@ -130,6 +130,11 @@ pub fn prove_all(manifest: &Manifest) -> Result<BTreeMap<OperationId, Proof>, Ve
     if findings.is_empty() { Ok(proofs) } else { Err(findings) }
 }
 
+/// Do two GraphQL documents differ in layout only?
+pub(crate) fn same_tokens(a: &str, b: &str) -> bool {
+    graphql::same_tokens(a, b)
+}
+
 fn path_text(template: &Template) -> String {
     let mut path = String::new();
     for part in &template.path {

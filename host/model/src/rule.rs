@@ -49,6 +49,12 @@ impl Pattern {
     pub fn source(&self) -> &str {
         &self.source
     }
+
+    /// The regular expression that decides, anchored on both sides: what another engine has to read to mean the same.
+    #[must_use]
+    pub fn anchored(&self) -> &str {
+        self.regex.as_str()
+    }
 }
 
 /// Why a rule was refused.

@@ -46,7 +46,7 @@ enum Command {
     /// Tenants.
     #[command(subcommand)]
     Tenant(commands::tenant::Tenant),
-    /// Modules: pack, inspect, sign, publish, approve, yank.
+    /// Modules: pack, inspect, diff, sign, publish, approve, yank.
     #[command(subcommand)]
     Module(commands::module::Module),
     /// Who may sign modules.

@@ -5,8 +5,8 @@
 
 use crate::finding::Finding;
 use crate::text::deceives;
-use apollo_parser::Parser;
 use apollo_parser::cst::{CstNode, Definition, OperationDefinition, Type, VariableDefinition};
+use apollo_parser::{Lexer, Parser, TokenKind};
 use porthole_model::manifest::Argument;
 use porthole_model::rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,18 @@ pub(super) fn prove_query(
     let query = only_query(root.definitions(), &refuse)?;
     variables_fit(&query, variables, place)?;
     Ok(query.name().map(|n| n.text().to_string()))
+}
+
+/// Do two documents differ only in what GraphQL ignores (spaces, line ends, commas, comments)? A document that can't be
+/// taken apart is the same as no other.
+pub(super) fn same_tokens(a: &str, b: &str) -> bool {
+    let tokens = |text| {
+        let (tokens, errors) = Lexer::new(text).lex();
+        let ignored = [TokenKind::Whitespace, TokenKind::Comment, TokenKind::Comma];
+        let kept = tokens.into_iter().filter(|t| !ignored.contains(&t.kind()));
+        errors.is_empty().then(|| kept.map(|t| (t.kind(), t.data().to_owned())).collect::<Vec<_>>())
+    };
+    tokens(a).is_some_and(|a| tokens(b).is_some_and(|b| a == b))
 }
 
 fn only_query(

@@ -163,6 +163,6 @@ fn shown(diff: &Diff, against: Option<&str>) {
         Some(against) => output::line(format!("against {against}: {}", diffs::short(diff))),
         None => output::line("against nothing: there is no approved version, so all of it is new"),
     }
-    diffs::lines(diff).iter().for_each(output::line);
+    output::line(diffs::text(diff));
     output::line(format!("  diff {}", diff.digest()));
 }

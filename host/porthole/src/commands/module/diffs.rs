@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use porthole_model::id::ModuleDigest;
 use porthole_model::manifest::Manifest;
-use porthole_registry::diff::{Diff, Direction, diff};
+use porthole_registry::diff::{Diff, Direction, diff, render};
 use porthole_registry::pack::{digest, manifest_of};
 use porthole_store::modules;
 use porthole_store::tx::AnyTx;
@@ -43,19 +43,9 @@ pub(crate) fn short(diff: &Diff) -> String {
     if counted.is_empty() { "nothing but the version changed".to_owned() } else { counted.join(", ") }
 }
 
-/// The diff, as lines for a person.
-pub(crate) fn lines(diff: &Diff) -> Vec<String> {
-    let mut lines = Vec::new();
-    for change in &diff.changes {
-        let word = match change.direction {
-            Direction::Wider => "wider",
-            Direction::Unknown => "unknown",
-            Direction::Narrower => "narrower",
-            Direction::Different => "different",
-        };
-        lines.push(format!("  {word:<9}  {}: {}", change.place, change.what));
-        let more = change.example.iter().chain(&change.detail);
-        lines.extend(more.map(|text| format!("             {text}")));
-    }
-    lines
+/// The changes, as text for a person. What was published may hold anything; the registry's screen shows it as plain text.
+pub(crate) fn text(diff: &Diff) -> String {
+    let screen = render(diff);
+    // The first line says which versions and how many changes.
+    screen.split_once('\n').map_or("", |(_, changes)| changes).trim_end().to_owned()
 }

@@ -2,6 +2,7 @@
 //! for each part of that way.
 
 mod approve;
+mod diff;
 mod diffs;
 mod list;
 mod pack;
@@ -27,6 +28,8 @@ pub(crate) enum Module {
     Pack(pack::Pack),
     /// What a module asks for, on one screen.
     Inspect(pack::Inspect),
+    /// What a new version may do that the old one could not, with a request that shows it.
+    Diff(diff::ModuleDiff),
     /// Make a key pair for a publisher or a reviewer.
     Keygen(sign::Keygen),
     /// Sign a module as its publisher: writes a small file beside it.
@@ -50,6 +53,7 @@ impl Module {
         match self {
             Self::Pack(pack) => pack.run(),
             Self::Inspect(inspect) => inspect.run(),
+            Self::Diff(diff) => diff.run(&cx).await,
             Self::Keygen(keygen) => keygen.run(),
             Self::Sign(sign) => sign.run(),
             Self::Verify(verify) => verify.run(),
