@@ -24,6 +24,7 @@
 mod control;
 mod line;
 mod report;
+mod verifier;
 mod verify;
 mod write;
 

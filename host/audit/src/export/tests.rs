@@ -173,6 +173,10 @@ fn an_older_copy_and_a_fork_are_found_by_who_kept_a_checkpoint() {
     other[15] = Leaves::of(60)[55].clone();
     let fork = export(&other, &[10, 20, size], &key(1), None);
     one_fault(&fork, &kept, "(leaves 10 to 45): FORK");
+    // What is known of another log says nothing of this one.
+    let mut strange = options(1);
+    strange.known = vec![log.checkpoint("porthole.example/platform", 10)];
+    one_fault(&fork, &strange, "not `porthole.example/platform`");
     let mut exact = options(1);
     exact.newest = Some(log.checkpoint(&origin(), 20));
     let newer = export(&leaves, &[10, 20, size], &key(1), None);
