@@ -19,7 +19,7 @@
 //! The last line's digest finds damage (a lost line, a flipped bit in a place that no signature covers); it is no defence
 //! against somebody who writes a new one. Two things can't be seen from a file alone, because such a file is as good as
 //! any: that it is an older copy of the log, and that checkpoints between the first and the last were left out. Both
-//! are found by whoever kept a checkpoint and gives it to [`verify`].
+//! are found by whoever kept a checkpoint and gives it to [`verify()`].
 
 mod control;
 mod line;
