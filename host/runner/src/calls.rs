@@ -10,6 +10,7 @@ use porthole_model::id::{OperationId, Slot};
 use porthole_model::manifest::Body;
 use porthole_model::operation::PreparedRequest;
 use porthole_model::page::{NextPage, PageChain, next_page};
+use porthole_model::usage::OperationUse;
 use porthole_store::calls::{CallEnd, Decision, NewCall};
 use porthole_wire::{AskId, Call, CallError, Response};
 use std::collections::BTreeMap;
@@ -23,21 +24,6 @@ use tokio_util::sync::CancellationToken;
 pub const MAX_CALLS: u64 = 2_000_000;
 /// Answer bytes that one run may take in: 64 GiB, a hundred times a large organisation's.
 pub const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
-
-/// How often one operation was used, for the run record.
-#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
-pub struct OperationUse {
-    /// Calls that were sent.
-    pub calls: u64,
-    /// Calls that were denied.
-    pub denied: u64,
-    /// Calls that failed.
-    pub faults: u64,
-    /// Bytes of the answers.
-    pub response_bytes: u64,
-    /// Time spent waiting for rate limits and retries, in milliseconds.
-    pub waited_ms: u64,
-}
 
 /// Performs the calls of one run.
 pub struct Caller {
@@ -114,6 +100,7 @@ impl Caller {
         if let Err(denial) = check_credential(&request, credential.as_deref(), &self.bound) {
             return Err(self.denied(task, denial).await);
         }
+        self.used(&operation, &arguments);
         task.ledger().called();
         let reply = self.send(task, &request).await?;
         let origins = self.session.origins(&request.url);
@@ -227,6 +214,12 @@ impl Caller {
             decision: Decision::Allowed,
             request_bytes: 0,
         }
+    }
+
+    /// Notes what an allowed call was given, for whoever narrows the grant later.
+    fn used(&self, operation: &OperationId, arguments: &[(String, String)]) {
+        let Some(compiled) = self.policy.operation(operation.as_str()) else { return };
+        self.usage().entry(operation.clone()).or_default().called_with(&compiled.declared, arguments);
     }
 
     fn count(&self, operation: &OperationId, sent: &Result<Reply, CallFault>) {

@@ -1,17 +1,17 @@
 //! The end of a run: from what the slices came to, to the graph. What is decided (outcome, retired partitions, the brake)
 //! is decided from values; the acts are the store's.
 
-use crate::calls::OperationUse;
 use crate::collected::{Collected, SliceEnd};
 use crate::collector::Collector;
 use crate::error::RunError;
 use crate::prepare::Prepared;
 use crate::process::Peaks;
 use porthole_model::brake::brake;
-use porthole_model::id::{OperationId, Partition};
+use porthole_model::id::{OperationId, Partition, StepId};
 use porthole_model::plan::Plan;
 use porthole_model::run::{Claim, Counts, Fault, Outcome, RunMode, TypeCounts};
 use porthole_model::slice::retired_partitions;
+use porthole_model::usage::OperationUse;
 use porthole_store::reconcile::{self, ReconcileInput, SliceResult};
 use porthole_store::runs::{self, RunFinish};
 use porthole_store::slices::{self, Slice};
@@ -110,6 +110,7 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
     input.finish.transcript_digest = Some(transcript_digest);
     input.finish.usage = Some(serde_json::json!({
         "operations": usage,
+        "steps": objects_by_step(&prepared.plan, &collected),
         "peak_memory_bytes": { "sandbox": peaks.sandbox, "worker": peaks.worker },
     }));
     let nothing_emitted = collected.slices.iter().all(|s| s.tally.accepted == 0);
@@ -145,6 +146,16 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
     }
     reconcile::apply(store, &claim, &input).await?;
     Ok(Ending::Finished(input.finish.outcome))
+}
+
+/// How many objects each step that was on emitted.
+fn objects_by_step(plan: &Plan, collected: &Collected) -> BTreeMap<StepId, u64> {
+    let on = plan.steps.iter().filter(|s| s.is_on());
+    let mut steps: BTreeMap<StepId, u64> = on.map(|s| (s.id.clone(), 0)).collect();
+    for slice in &collected.slices {
+        *steps.entry(slice.key.step.clone()).or_default() += slice.tally.accepted;
+    }
+    steps
 }
 
 fn slice_results(collected: &Collected) -> Vec<SliceResult> {
