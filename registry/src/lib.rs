@@ -1,8 +1,9 @@
 //! Modules before they run: reading what an author wrote, checking it, proving that it only reads, packing it, and saying
 //! what a packed module is.
 //!
-//! Everything here is pure: bytes and text in, values and findings out. Start reading at [`admit`] (what a module must be
-//! to get in), then [`check`] (what a manifest must be) and [`readonly`] (why an operation can't write).
+//! Everything here is pure: bytes and text in, values and findings out. (One exception: [`oci::layout`], a folder.) Start
+//! reading at [`admit`] (what a module must be to get in), then [`check`] (what a manifest must be), [`readonly`] (why an
+//! operation can't write), and [`trust`] (who has to vouch for it).
 //!
 //! The way of a module:
 //! 1. [`author::read_manifest`]: an author's TOML becomes a manifest, or findings with lines.
@@ -27,6 +28,7 @@ mod finding;
 mod fixture;
 pub mod inspect;
 pub mod key;
+pub mod oci;
 pub mod pack;
 mod pem;
 pub mod readonly;

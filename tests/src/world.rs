@@ -117,6 +117,7 @@ pub struct WorldBuilder {
     grant: Option<Grant>,
     ceiling: Ceiling,
     limits: RunLimits,
+    vouched: bool,
 }
 
 impl WorldBuilder {
@@ -131,6 +132,7 @@ impl WorldBuilder {
             grant: None,
             ceiling: Ceiling::default(),
             limits: RunLimits::default(),
+            vouched: true,
         }
     }
 
@@ -190,6 +192,13 @@ impl WorldBuilder {
         self
     }
 
+    /// A module that is there, and that nobody signed or approved.
+    #[must_use]
+    pub fn not_vouched_for(mut self) -> Self {
+        self.vouched = false;
+        self
+    }
+
     /// Other limits.
     #[must_use]
     pub fn limits(mut self, change: impl FnOnce(&mut RunLimits)) -> Self {
@@ -229,7 +238,12 @@ impl WorldBuilder {
         let cx = op();
         let mut tx = store.begin().await?;
         let packed = &self.packed;
-        crate::trust::trusted(&cx, &mut tx, packed).await?;
+        if self.vouched {
+            crate::trust::trusted(&cx, &mut tx, packed).await?;
+        } else {
+            crate::trust::people(&cx, &mut tx).await?;
+            crate::trust::publish(&cx, &mut tx, packed, false).await?;
+        }
         let tenant = tenants::create(&cx, &mut tx, &Name::new("acme")?).await?;
         tx.commit().await?;
         let mut tx = store.tenant(tenant.id).await?;

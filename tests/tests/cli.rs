@@ -7,6 +7,7 @@
     clippy::panic,
     reason = "a test may panic"
 )]
+#![allow(clippy::print_stdout, reason = "a part that can't be tried is said, not skipped in silence")]
 
 use porthole_store::testing::TestDatabase;
 use porthole_tests::fake_github::FakeGithub;
@@ -80,7 +81,9 @@ impl Cli {
     }
 
     fn config(&self, toml: &str) {
-        fs::write(self.file("porthole.toml"), toml).unwrap();
+        // Each test has a registry of its own, wherever its other data is.
+        let registry = format!("[registry]\nfolder = \"{}\"\n", self.file("modules").display());
+        fs::write(self.file("porthole.toml"), format!("{registry}{toml}")).unwrap();
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -283,7 +286,8 @@ fn an_unknown_table_or_key_of_the_file_is_refused() {
     cli.config("[egres]\nallow = [\"127.0.0.1\"]\n");
     let err = cli.call(&["egress", "check", "https://1.1.1.1/"]).refused(1);
     assert!(
-        err.contains("unknown table [egres]") && err.contains("egress, endpoints, ceiling, worker, audit, approval"),
+        err.contains("unknown table [egres]")
+            && err.contains("egress, endpoints, ceiling, worker, audit, approval, key, registry"),
         "{err}"
     );
     for toml in ["[egress]\nalow = []\n", "[worker]\nrun = 1\n", "[egress]\nallow = [\"everything\"]\n", "[egress\n"] {
@@ -437,8 +441,35 @@ fn vouch(cli: &Cli, module: &str) {
     assert!(approved.contains("against nothing") && approved.contains("it may run"), "{approved}");
     let listed = cli.call(&["module", "list", "--json"]).json();
     assert_eq!((&listed[0]["name"], &listed[0]["state"]), (&"github".into(), &"approved".into()));
+    skopeo(&cli.file("modules"), fs::read(module).unwrap());
     let shown = cli.call(&["module", "show", "us/github"]).ok();
     assert!(shown.contains("signed by us") && shown.ends_with("it may run\n"), "{shown}");
+}
+
+/// Another tool reads the local registry: the module by its name, its bytes, and three things that refer to it.
+fn skopeo(registry: &Path, module: Vec<u8>) {
+    let index: Value = serde_json::from_slice(&fs::read(registry.join("index.json")).unwrap()).unwrap();
+    let entries = index["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 4, "a module, a signature, two approvals");
+    let blob = |digest: &Value| {
+        let name = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        fs::read(registry.join("blobs/sha256").join(name)).unwrap()
+    };
+    let manifest = blob(&entries[0]["digest"]);
+    let document: Value = serde_json::from_slice(&manifest).unwrap();
+    assert!(blob(&document["layers"][0]["digest"]) == module, "the layer is not the file");
+    let image = format!("oci:{}:us/github:0.1.0", registry.display());
+    match Command::new("skopeo").args(["inspect", "--raw", &image]).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout == manifest, "skopeo reads something else");
+            let copy = format!("oci:{}:copy", registry.with_extension("copy").display());
+            let copied = Command::new("skopeo").args(["copy", "--insecure-policy", &image, &copy]).output();
+            let copied = copied.unwrap();
+            assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        }
+        Err(e) => println!("skopeo isn't here, so its reading of the layout was not tried: {e}"),
+    }
 }
 
 /// A secret goes in by standard input or a file. There is no argument for it, and no way to read it back.

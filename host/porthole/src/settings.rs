@@ -44,6 +44,8 @@ pub(crate) struct File {
     pub approval: ApprovalTable,
     /// `[key]`.
     pub key: KeyTable,
+    /// `[registry]`.
+    pub registry: RegistryTable,
 }
 
 /// `[audit]`: who signs the audit logs.
@@ -104,6 +106,14 @@ pub(crate) enum KeyService {
     Transit,
 }
 
+/// `[registry]`: where published modules are kept for other tools.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct RegistryTable {
+    /// The folder of the OCI image layout, if not `modules` in the data folder.
+    pub folder: Option<PathBuf>,
+}
+
 /// `[worker]`: how much a worker does at once.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -123,7 +133,7 @@ impl Default for WorkerTable {
 }
 
 /// The tables that a file may have; anything else is a typing error that would silently change nothing.
-const TABLES: [&str; 7] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval", "key"];
+const TABLES: [&str; 8] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval", "key", "registry"];
 
 impl Settings {
     /// Reads everything.
@@ -144,6 +154,11 @@ impl Settings {
         let bin_dir = program.parent().map(Path::to_owned).unwrap_or_default();
         let database_url = database_url.filter(|url| !url.is_empty());
         Ok(Self { data, database_url, file, file_path, file_text, bin_dir })
+    }
+
+    /// The local registry's folder.
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.file.registry.folder.clone().unwrap_or_else(|| self.data.join("modules"))
     }
 
     /// The key-encryption key's file.

@@ -183,6 +183,15 @@ impl TestDatabase {
         Ok(connection)
     }
 
+    /// Runs a statement as the server's superuser: what someone could do who has the server. Gives the rows it changed.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn tamper(&self, sql: &str) -> Result<u64> {
+        let mut admin = self.admin().await?;
+        Ok(admin.execute(AssertSqlSafe(sql.to_owned())).await.what("tamper")?.rows_affected())
+    }
+
     /// Everything the database holds, as one text: for tests that look for what must not be there. Bytes are in
     /// hexadecimal, as psql shows them.
     ///

@@ -1,7 +1,7 @@
 //! `porthole module approve`: a reviewer says that a version may run, and signs what they were shown.
 
-use super::diffs;
 use super::reference::{self, ModuleRef};
+use super::{diffs, local};
 use crate::context::Cx;
 use crate::{key_file, output};
 use anyhow::{Context as _, Result, bail};
@@ -81,6 +81,9 @@ impl Approve {
         record(cx, &mut tx, &approval).await?;
         let book = judge.book(&mut tx, &module.name, Some(module.digest)).await?;
         tx.commit().await?;
+        let mut tx = db.store.begin().await?;
+        local::store(cx, &mut tx, module.digest).await?;
+        tx.rollback().await?;
         let version = book.version(module.digest).context("a version that was just approved")?;
         let standing = trust::approvals(&book, judge.policy(), version);
         if self.json {

@@ -5,6 +5,7 @@ mod approve;
 mod diff;
 mod diffs;
 mod list;
+mod local;
 mod pack;
 mod publish;
 pub(crate) mod reference;

@@ -1,7 +1,7 @@
 //! `porthole module publish`: from a signed file into the registry. Admission, then whose it is, then one transaction.
 
 use super::sign::{beside, read_signature};
-use super::{diffs, read, refused};
+use super::{diffs, local, read, refused};
 use crate::context::Cx;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
@@ -72,6 +72,9 @@ impl Publish {
         approve_by_policy(cx, &mut tx, &judge, module.digest).await?;
         let book = judge.book(&mut tx, &module.name, Some(module.digest)).await?;
         tx.commit().await?;
+        let mut tx = db.store.begin().await?;
+        local::store(cx, &mut tx, module.digest).await?;
+        tx.rollback().await?;
         let what = match (known, signed) {
             (false, _) => "published",
             (true, true) => "was there already; its new signature is recorded",
@@ -79,6 +82,7 @@ impl Publish {
         };
         output::line(format!("{}/{} {} {what}", signature.publisher, module.name, module.version));
         output::line(format!("  {} signed with key {}", module.digest, signature.key.short()));
+        local::told(cx, signature.publisher.as_str(), module.name.as_str(), &module.version);
         if let Some(version) = book.version(module.digest) {
             next(&book, &judge, version);
         }
