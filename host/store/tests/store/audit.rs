@@ -334,7 +334,7 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
     assert_eq!((ended[0].seq, ended[0].bytes, ended[0].status), (1, 77, Some(200)));
     assert_eq!((ended[1].seq, ended[1].fault.as_deref()), (2, Some("lost")));
     let finished = of(Action::RunFinished)[0];
-    assert_eq!((finished.counts["calls"], finished.counts["denied"], finished.counts["lost"]), (3, 1, 1));
+    assert_eq!((finished.counts["calls"], finished.counts["calls-denied"], finished.counts["calls-lost"]), (2, 1, 1));
     assert_eq!(finished.facts["outcome"], "cancelled");
     let text: String = all.iter().map(Record::to_leaf).collect();
     assert!(!text.contains("secret-"), "{text}");
