@@ -239,11 +239,13 @@ async fn an_administrator_who_is_no_superuser_can_migrate_and_both_kinds_of_url_
 async fn a_schema_of_another_version_is_refused() {
     let world = World::new().await;
     let mut admin = world.db.admin().await.unwrap();
-    admin.execute("DELETE FROM applied_migrations WHERE version = 7").await.unwrap();
+    let newest: i64 =
+        sqlx::query_scalar("SELECT max(version) FROM applied_migrations").fetch_one(&mut admin).await.unwrap();
+    sqlx::query("DELETE FROM applied_migrations WHERE version = $1").bind(newest).execute(&mut admin).await.unwrap();
     let refused = Store::connect(&world.db.options()).await;
-    assert!(matches!(refused, Err(StoreError::Schema { found: 7, needed: 8 })));
+    assert!(matches!(refused, Err(StoreError::Schema { found, needed }) if (found, needed) == (newest - 1, newest)));
     let refused = Store::connect(&world.db.options().database("postgres")).await;
-    assert!(matches!(refused, Err(StoreError::Schema { found: 0, needed: 7 })));
+    assert!(matches!(refused, Err(StoreError::Schema { found: 0, needed }) if needed == newest));
 }
 
 #[tokio::test]
