@@ -45,7 +45,7 @@ pub use config::{config_schema, resolve_config};
 pub use diff::{Change, Diff, Direction, Verdict, diff};
 pub use error::{RegistryError, Result};
 pub use finding::{Finding, Findings, Position, Severity};
-pub use inspect::{Inspection, inspect, render};
+pub use inspect::{Inspection, SignatureLine, SignatureStanding, inspect, render};
 pub use key::{KeyId, PublicKey, SigningKey};
 pub use pack::{MAX_MODULE_BYTES, Packed, Unpacked, pack, unpack};
 pub use readonly::Proof;

@@ -14,8 +14,10 @@ use std::process::ExitCode;
 const WIDER: u8 = 3;
 
 #[derive(Debug, Args)]
-#[command(after_help = "What can't be decided counts as wider. Files need no database. Exit status: 0 when nothing got \
-                        wider, 3 when something did or can't be told, 1 when a module can't be read.")]
+#[command(
+    after_help = "What can't be decided counts as wider. Files need no database. Exit status: 0 when nothing got \
+                        wider, 3 when something did or can't be told, 1 when a module can't be read."
+)]
 pub(crate) struct ModuleDiff {
     /// The version that was approved: a packed module, NAME@VERSION or a digest.
     old: ModuleRef,
