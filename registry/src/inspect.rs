@@ -129,6 +129,8 @@ pub struct ConfigLine {
     pub default: Option<String>,
     /// The field it follows from.
     pub derived_from: Option<String>,
+    /// The values it can have when it follows from another field.
+    pub values: Vec<String>,
 }
 
 /// One credential slot.
@@ -281,6 +283,10 @@ fn config(manifest: &Manifest) -> Vec<ConfigLine> {
         rule: field.rule.as_ref().map(ToString::to_string),
         default: field.default.clone(),
         derived_from: field.derive.as_ref().map(|d| d.from.clone()),
+        values: {
+            let cases = field.derive.iter().flat_map(|d| d.cases.iter().map(|(_, value)| value.clone()));
+            cases.collect::<BTreeSet<_>>().into_iter().collect()
+        },
     };
     manifest.config.iter().map(line).collect()
 }

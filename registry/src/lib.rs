@@ -23,6 +23,7 @@ pub mod config;
 pub mod datamodel;
 pub mod diff;
 mod error;
+pub mod evidence;
 mod finding;
 #[cfg(test)]
 mod fixture;
@@ -37,7 +38,7 @@ mod text;
 pub mod trust;
 mod wasm;
 
-pub use admit::{Admitted, admit};
+pub use admit::{Admitted, admit, admit_with};
 pub use author::read_manifest;
 pub use check::check;
 pub use component::componentize;

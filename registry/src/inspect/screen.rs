@@ -2,6 +2,7 @@
 //! read, the ones that a person has to judge first.
 
 use super::{CredentialLine, Inspection, OperationLine, SignatureStanding, StepLine};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 /// The longest text shown of a rule, a reason or a document, in characters; `--json` has all of it.
@@ -26,7 +27,9 @@ fn write_all(out: &mut String, i: &Inspection) -> fmt::Result {
     writeln!(out, "  digest       {}", i.digest)?;
     writeln!(out, "  size         {} KiB", i.size_bytes.div_ceil(1024))?;
     writeln!(out, "  imports      {}", imports(&i.imports))?;
-    writeln!(out, "  reaches      {}", list(i.hosts.iter().map(String::as_str)))?;
+    for host in &i.hosts {
+        writeln!(out, "  reaches      {}", reached(host, i))?;
+    }
     let speed = i.rate.per_second.map_or(", as fast as the provider lets it".to_owned(), |n| format!(", {n} a second"));
     writeln!(out, "  asks for     {} requests at once{speed}", i.rate.concurrent)?;
     for slot in &i.credentials {
@@ -34,7 +37,10 @@ fn write_all(out: &mut String, i: &Inspection) -> fmt::Result {
     }
     for field in &i.config {
         let what = match (&field.derived_from, &field.default) {
-            (Some(from), _) => format!("follows from {from}"),
+            (Some(from), _) => {
+                let values: Vec<_> = field.values.iter().map(|v| format!("{v:?}")).collect();
+                format!("{}, following from {from}", cut(&values.join(" or ")))
+            }
             (None, Some(default)) => format!("{}, else {default:?}", cut(field.rule.as_deref().unwrap_or_default())),
             (None, None) => format!("{}, required", cut(field.rule.as_deref().unwrap_or_default())),
         };
@@ -42,8 +48,12 @@ fn write_all(out: &mut String, i: &Inspection) -> fmt::Result {
     }
     for group in &i.operations {
         writeln!(out, "\n{} ({}): {}", group.proof, group.operations.len(), why(&group.proof))?;
+        let common = common_headers(&group.operations);
+        if !common.is_empty() {
+            writeln!(out, "  each sends   {}", headers(&common))?;
+        }
         for operation in &group.operations {
-            write_operation(out, operation)?;
+            write_operation(out, operation, &common)?;
         }
     }
     writeln!(out, "\nsteps ({})", i.steps.len())?;
@@ -101,7 +111,21 @@ fn why(proof: &str) -> &'static str {
     }
 }
 
-fn write_operation(out: &mut String, o: &OperationLine) -> fmt::Result {
+/// The headers that all of several operations send, so that they needn't be read with each.
+fn common_headers(operations: &[OperationLine]) -> BTreeMap<String, String> {
+    let [first, rest @ ..] = operations else { return BTreeMap::new() };
+    if rest.is_empty() {
+        return BTreeMap::new();
+    }
+    let in_all = |(name, value): &(&String, &String)| rest.iter().all(|o| o.headers.get(*name) == Some(*value));
+    first.headers.iter().filter(in_all).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn headers(headers: &BTreeMap<String, String>) -> String {
+    headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("  ")
+}
+
+fn write_operation(out: &mut String, o: &OperationLine, common: &BTreeMap<String, String>) -> fmt::Result {
     let credential = if o.auth.is_none() { "  (without a credential)" } else { "" };
     writeln!(out, "  {}{credential}", o.id.as_str())?;
     writeln!(out, "      {}", o.request)?;
@@ -117,7 +141,8 @@ fn write_operation(out: &mut String, o: &OperationLine) -> fmt::Result {
     let (fixed, free): (Vec<_>, Vec<_>) = o.arguments.iter().partition(|(_, rule)| rule.starts_with('='));
     line("chooses", free.iter().map(|(name, rule)| format!("{name} {rule}")).collect::<Vec<_>>().join("  "))?;
     line("fixed", fixed.iter().map(|(name, rule)| format!("{name}{rule}")).collect::<Vec<_>>().join("  "))?;
-    line("headers", o.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("  "))?;
+    let own = o.headers.iter().filter(|(name, _)| !common.contains_key(*name));
+    line("headers", headers(&own.map(|(name, value)| (name.clone(), value.clone())).collect()))?;
     line("sees", o.response_headers.join(", "))?;
     line("blanked", o.blanked.join(", "))?;
     line("none on", o.empty_on.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
@@ -139,6 +164,17 @@ fn write_step(out: &mut String, step: &StepLine) -> fmt::Result {
         writeln!(out, "      after    {}", list(step.needs.iter().map(|id| id.as_str())))?;
     }
     Ok(())
+}
+
+/// A host, and what it is unless a tenant configures another.
+fn reached(host: &str, i: &Inspection) -> String {
+    let mut usual = host.to_owned();
+    for field in &i.config {
+        if let Some(default) = &field.default {
+            usual = usual.replace(&format!("{{config.{}}}", field.name), default);
+        }
+    }
+    if usual == host { usual } else { format!("{host}, which is {usual} unless configured otherwise") }
 }
 
 /// The imports by their short names when all are of the world; as they are when one isn't.
