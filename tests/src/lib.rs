@@ -1,6 +1,7 @@
 //! Support for the tests: worlds, fakes and recordings.
 
 pub mod fake_github;
+pub mod fake_transit;
 pub mod octokit;
 #[cfg(test)]
 mod raw_http;

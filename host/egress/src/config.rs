@@ -31,11 +31,50 @@ pub struct EgressConfig {
     pub endpoints: Vec<Endpoint>,
     /// The `user-agent` of every request.
     pub user_agent: String,
+    /// Peers of the operator's own, such as the key service: no guest's request goes there, whatever it is mapped to and
+    /// whatever is allowed. Not from these tables; whoever configures such a peer adds it.
+    pub reserved: Vec<Reserved>,
+}
+
+/// A host and port that no guest's request reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    host: Host<String>,
+    port: u16,
+}
+
+impl Reserved {
+    /// The host and port of a URL. None when it has none.
+    #[must_use]
+    pub fn of(url: &Url) -> Option<Self> {
+        Some(Self { host: url.host()?.to_owned(), port: url.port_or_known_default()? })
+    }
+
+    /// Is it this host and port?
+    #[must_use]
+    pub fn is(&self, host: &Host<String>, port: u16) -> bool {
+        let same = match (&self.host, host) {
+            (Host::Domain(a), Host::Domain(b)) => a.trim_end_matches('.').eq_ignore_ascii_case(b),
+            (a, b) => a == b,
+        };
+        same && self.port == port
+    }
+
+    /// Is it this address? A name is known by its name alone; `localhost` is every address of this machine's own.
+    #[must_use]
+    pub fn covers(&self, socket: SocketAddr) -> bool {
+        let same = match &self.host {
+            Host::Ipv4(v4) => socket.ip().to_canonical() == IpAddr::V4(*v4),
+            Host::Ipv6(v6) => socket.ip().to_canonical() == IpAddr::V6(*v6).to_canonical(),
+            Host::Domain(name) => name == "localhost" && socket.ip().to_canonical().is_loopback(),
+        };
+        same && self.port == socket.port()
+    }
 }
 
 impl Default for EgressConfig {
     fn default() -> Self {
-        Self { allow: Vec::new(), endpoints: Vec::new(), user_agent: USER_AGENT.to_owned() }
+        Self { allow: Vec::new(), endpoints: Vec::new(), user_agent: USER_AGENT.to_owned(), reserved: Vec::new() }
     }
 }
 
@@ -78,7 +117,7 @@ impl TryFrom<BTreeMap<String, String>> for Endpoints {
 impl From<Tables> for EgressConfig {
     fn from(tables: Tables) -> Self {
         let user_agent = tables.egress.user_agent.unwrap_or_else(|| USER_AGENT.to_owned());
-        Self { allow: tables.egress.allow, endpoints: tables.endpoints.0, user_agent }
+        Self { allow: tables.egress.allow, endpoints: tables.endpoints.0, user_agent, reserved: Vec::new() }
     }
 }
 

@@ -30,7 +30,7 @@ mod token;
 
 pub use check::{CheckLine, Checker, Decision};
 pub use client::CONNECT_TIMEOUT;
-pub use config::{ConfigError, EgressConfig, Endpoint, Exception};
+pub use config::{ConfigError, EgressConfig, Endpoint, Exception, Reserved};
 pub use fault::{CallFault, CallStats, FaultCode};
 pub use resolve::{Resolve, StaticResolver, SystemResolver};
 pub use session::{CallLimits, Egress, EgressError, Observer, Reply, Session, SessionConfig};

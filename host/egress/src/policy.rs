@@ -7,7 +7,7 @@
 //! [`locate`] ties them together. A run and `porthole egress check` both go through it.
 
 use crate::address::{self, Refusal};
-use crate::config::{EgressConfig, Endpoint, Exception};
+use crate::config::{EgressConfig, Endpoint, Exception, Reserved};
 use crate::resolve::Resolve;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +31,9 @@ pub enum Denial {
     /// A name that means this machine.
     #[error("`{0}` names this machine")]
     LocalName(String),
+    /// A peer of the operator's own.
+    #[error("`{0}` is the operator's key service, which no guest's request reaches")]
+    Reserved(String),
     /// Port 0.
     #[error("port 0 can't be dialled")]
     Port,
@@ -54,6 +57,8 @@ pub enum Refused {
     Special(Refusal),
     /// It is, but the request has no TLS.
     Cleartext(IpAddr),
+    /// It is a peer of the operator's own.
+    Reserved(IpAddr),
 }
 
 impl fmt::Display for Refused {
@@ -61,6 +66,9 @@ impl fmt::Display for Refused {
         match self {
             Self::Special(refusal) => refusal.fmt(f),
             Self::Cleartext(address) => write!(f, "{address} is no operator exception, so it takes https"),
+            Self::Reserved(address) => {
+                write!(f, "{address} is the operator's key service, which no guest's request reaches")
+            }
         }
     }
 }
@@ -140,13 +148,14 @@ pub struct Admitted {
 pub struct Policy {
     allow: Vec<Exception>,
     endpoints: Vec<Endpoint>,
+    reserved: Vec<Reserved>,
 }
 
 impl Policy {
     /// Takes the exceptions and endpoints of a configuration.
     #[must_use]
     pub fn new(config: &EgressConfig) -> Self {
-        Self { allow: config.allow.clone(), endpoints: config.endpoints.clone() }
+        Self { allow: config.allow.clone(), endpoints: config.endpoints.clone(), reserved: config.reserved.clone() }
     }
 
     /// Checks a URL as text.
@@ -164,6 +173,14 @@ impl Policy {
     /// # Errors
     /// As [`Policy::check`].
     pub fn check_url(&self, url: &Url) -> Result<Target, Denial> {
+        let target = self.locate_url(url)?;
+        if self.reserved.iter().any(|reserved| reserved.is(&target.host, target.port)) {
+            return Err(Denial::Reserved(target.host.to_string()));
+        }
+        Ok(target)
+    }
+
+    fn locate_url(&self, url: &Url) -> Result<Target, Denial> {
         let (url, host, port) = parts(url)?;
         let borrowed = borrow(&host);
         if let Some(endpoint) = self.endpoints.iter().find(|e| url.scheme() == "https" && e.maps(&borrowed, port)) {
@@ -202,6 +219,10 @@ impl Policy {
     }
 
     fn vet(&self, target: &Target, address: IpAddr) -> Result<String, Refused> {
+        // Before every exception: a name of a guest's choice may lead here.
+        if self.reserved.iter().any(|reserved| reserved.covers(SocketAddr::new(address, target.port))) {
+            return Err(Refused::Reserved(address));
+        }
         if let Some((provider, base)) = &target.mapped {
             return Ok(format!("endpoint of {provider}: {base}"));
         }

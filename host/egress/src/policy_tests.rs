@@ -177,3 +177,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_peer_of_the_operator_s_own_is_reached_by_no_request() {
+    let reserving = |url: &str| {
+        let policy = policy(&["127.0.0.0/8", "10.0.0.0/8"], &[("mapped.example", "https://vault.example:8200")]);
+        Policy { reserved: vec![Reserved::of(&Url::parse(url).unwrap()).unwrap()], ..policy }
+    };
+    let named = reserving("https://vault.example:8200");
+    for url in ["https://vault.example:8200/v1", "https://VAULT.example.:8200/", "https://mapped.example/"] {
+        assert!(matches!(decide(&named, url, "10.0.0.7"), Err(Denial::Reserved(_))), "{url}");
+    }
+    assert!(decide(&named, "https://vault.example/", "10.0.0.7").is_ok(), "another port");
+    // A name of somebody else's choice that leads to the same address.
+    for (service, address) in [("http://127.0.0.1:8200", "127.0.0.1"), ("http://localhost:8200", "127.0.0.9")] {
+        let refused = decide(&reserving(service), "https://other.example:8200/", address);
+        assert!(
+            matches!(&refused, Err(Denial::Addresses(all)) if matches!(all.as_slice(), [Refused::Reserved(_)])),
+            "{refused:?}"
+        );
+        assert!(decide(&reserving(service), "https://other.example/", address).is_ok());
+    }
+}

@@ -2,8 +2,8 @@
 //! then defaults.
 
 use anyhow::{Context as _, Result, bail};
-use porthole_egress::EgressConfig;
 use porthole_egress::secret::{DEFAULT_MOUNT, DEFAULT_NAME, TransitConfig};
+use porthole_egress::{EgressConfig, Reserved};
 use porthole_model::grant::Ceiling;
 use porthole_runner::worker::DEFAULT_LEASE;
 use serde::Deserialize;
@@ -215,5 +215,9 @@ fn parse_file(path: &Path, text: &str) -> Result<File> {
     if let Some(unknown) = table.keys().find(|k| !TABLES.contains(&k.as_str())) {
         bail!("{}: unknown table [{unknown}]; there are {}", path.display(), TABLES.join(", "));
     }
-    toml::from_str(text).with_context(|| path.display().to_string())
+    let mut file: File = toml::from_str(text).with_context(|| path.display().to_string())?;
+    // What is wrong with the URL is said by who uses it.
+    let key_service = file.key.url.as_ref().and_then(|url| Reserved::of(&url.parse().ok()?));
+    file.egress.reserved.extend(key_service);
+    Ok(file)
 }

@@ -52,7 +52,7 @@ pub enum KeysError {
         /// The slot.
         slot: Slot,
         /// Why.
-        source: SecretError,
+        source: Box<SecretError>,
     },
     /// There is nothing to rotate.
     #[error("tenant {0} has no data key; its first credential makes one")]
@@ -176,10 +176,9 @@ pub async fn rotate_tenant(
             }
         };
         let binding = Binding { tenant, instance: of.instance, slot: of.slot.clone(), version: of.version };
-        let sealed = ready
-            .1
-            .reseal(&binding, &Sealed { bytes: secret.sealed })
-            .map_err(|source| KeysError::Unreadable { instance: of.instance, slot: of.slot.clone(), source })?;
+        let sealed = ready.1.reseal(&binding, &Sealed { bytes: secret.sealed }).map_err(|source| {
+            KeysError::Unreadable { instance: of.instance, slot: of.slot.clone(), source: Box::new(source) }
+        })?;
         resealer = Some(ready);
         // One that was removed a moment ago needs no seal.
         resealed += usize::from(credentials::reseal(&mut tx, &of, row.key_id, &sealed.bytes).await?);

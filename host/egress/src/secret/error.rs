@@ -119,7 +119,7 @@ pub enum SecretError {
         /// Where, and which of its keys.
         service: String,
         /// Why not.
-        fault: KeyServiceFault,
+        fault: Box<KeyServiceFault>,
     },
     /// The system gives no randomness.
     #[error("the system gives no randomness")]

@@ -83,7 +83,7 @@ impl Service {
         let client = client().map_err(|text| SecretError::KeyService {
             what: "connect",
             service: place.base.to_string(),
-            fault: KeyServiceFault::Tls(text),
+            fault: Box::new(KeyServiceFault::Tls(text)),
         })?;
         let token_file = PrivateFile::new(&place.token_file, TOKEN_KIND);
         Ok(Self { place, client, token_file, token: Mutex::default() })
@@ -123,7 +123,7 @@ impl Service {
     }
 
     pub(super) fn failed(&self, what: &'static str, fault: KeyServiceFault) -> SecretError {
-        SecretError::KeyService { what, service: self.name(), fault }
+        SecretError::KeyService { what, service: self.name(), fault: Box::new(fault) }
     }
 
     async fn exchange(

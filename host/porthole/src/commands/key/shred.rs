@@ -11,6 +11,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 #[derive(Debug, Args)]
 pub(crate) struct Shred {
     /// The tenant whose secrets shall never be read again.
+    // Another id than that of the global `--tenant`, which must not fill it in.
+    #[arg(id = "shredded", value_name = "TENANT")]
     tenant: Name,
     /// Why; it is kept with the key's row.
     #[arg(long)]
