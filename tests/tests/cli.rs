@@ -577,3 +577,108 @@ fn strangers(cli: &Cli) {
     assert!(cli.call(&["runs", "show", "stranger/github"]).refused(1).contains("no instance"));
     assert!(cli.call(&["runs", "list"]).refused(1).contains("there are several tenants"));
 }
+
+// -- An upgrade that asks for more
+
+/// The GitHub module as another version, perhaps with one operation more.
+fn pack_version(cli: &Cli, version: &str, more: bool) -> String {
+    let mut text = fs::read_to_string(GITHUB_MANIFEST).unwrap();
+    text = text.replacen("version = \"0.1.0\"", &format!("version = \"{version}\""), 1);
+    if more {
+        text = text.replacen("uses = [\"list-teams\"]", "uses = [\"list-teams\", \"list-hooks\"]", 1);
+        let at = text.find("[[steps]]").unwrap();
+        let operation = "[[operations]]\nid = \"list-hooks\"\n\
+             request = \"GET https://{config.host}{config.rest}/orgs/{config.login}/hooks\"\n\
+             headers = { Accept = \"application/json\" }\nauth = \"api\"\n\n";
+        text.insert_str(at, operation);
+    }
+    let (manifest, out) = (cli.file("manifest.toml"), cli.file(&format!("github-{version}.porthole")));
+    fs::write(&manifest, text).unwrap();
+    let [manifest, out, wasm] = [manifest, out, guest_file("github").unwrap()].map(|p| p.to_str().unwrap().to_owned());
+    cli.call(&["module", "pack", "--manifest", &manifest, "--wasm", &wasm, "--out", &out]).ok();
+    let key = cli.file("publisher").to_str().unwrap().to_owned();
+    cli.call(&["module", "sign", &out, "--key", &key, "--publisher", "us"]).ok();
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_asks_for_more() {
+    let database = TestDatabase::new().await.unwrap();
+    let cli = Cli::with(&database);
+    cli.config(&format!("[worker]\nkey-file = \"{}\"\n", cli.file("kek").display()));
+    cli.call(&["tenant", "create", "acme"]).ok();
+    let module = cli.file("github.porthole");
+    cli.pack(&module).ok();
+    vouch(&cli, module.to_str().unwrap());
+    cli.call(&["instance", "create", "acme/github", "--module", "github", "--set", "login=acme"]).ok();
+    let published = cli.call(&["module", "publish", &pack_version(&cli, "0.2.0", true)]).ok();
+    assert!(published.contains("smoke run: it loads") && published.contains("two reviewers approve"), "{published}");
+    // A name is its first publisher's, and a version is published once.
+    let other = pack_version(&cli, "0.2.0", false);
+    assert!(cli.call(&["module", "publish", &other]).refused(1).contains("github@0.2.0 exists with other bytes"));
+
+    let set = ["instance", "set", "acme/github", "--module", "github@0.2.0"];
+    let err = cli.call(&set).refused(1);
+    assert!(err.contains("asks for 1 operation more than github@0.1.0, which is approved: list-hooks"), "{err}");
+    // Without a version, an instance gets the newest one that may run.
+    cli.call(&["instance", "create", "acme/second", "--module", "github", "--set", "login=acme"]).ok();
+    let second = cli.call(&["instance", "show", "acme/second"]).ok();
+    assert!(second.contains("github 0.1.0"), "{second}");
+
+    // One person, in an emergency: it runs, and everyone is told.
+    let approve = |reviewer: &str, more: &[&str]| {
+        let key = cli.file(reviewer).to_str().unwrap().to_owned();
+        let args = ["module", "approve", "github@0.2.0", "--key", &key, "--reviewer", reviewer, "--reason", "outage"];
+        cli.call(&[&args[..], more].concat())
+    };
+    assert!(cli.call(&["module", "approve", "github", "--key", "x", "--reviewer", "ada", "--reason", "r"]).code == 1);
+    let shown = approve("ada", &["--emergency"]).ok();
+    assert!(shown.contains("list-hooks") && shown.contains("against github@0.1.0"), "{shown}");
+    assert!(shown.contains("a second person has to follow up"), "{shown}");
+    let changed = cli.call(&set).ok();
+    assert!(changed.contains("from github@0.1.0 to github@0.2.0: ") && changed.contains("wider"), "{changed}");
+    assert!(cli.call(&["module", "list"]).ok().contains("emergency"));
+    let shown = cli.call(&["module", "show", "github@0.2.0"]).ok();
+    assert!(shown.contains("on ada's word alone: a second person has to follow up"), "{shown}");
+    assert!(approve("ada", &[]).refused(1).contains("a second approval has to be somebody else's"));
+    let followed = approve("ben", &["--json"]).json();
+    assert_eq!(
+        (&followed["approval"]["kind"], &followed["approvals"]["standing"]["state"]),
+        (&"follow-up".into(), &"approved".into())
+    );
+    assert_eq!(followed["approval"]["diff"].as_str().map(|d| d.starts_with("sha256:")), Some(true));
+
+    // Taken back: the runs say so, and the instance goes back.
+    let yanked = cli.call(&["module", "yank", "github@0.2.0", "--reason", "reads too much"]).ok();
+    assert!(yanked.contains("porthole instance set INSTANCE --module github@0.1.0"), "{yanked}");
+    assert!(cli.call(&["module", "yank", "github@0.2.0", "--reason", "again"]).code == 1);
+    let run = cli.call(&["run", "acme/github", "--json"]);
+    let message = run.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("was yanked by") && message.contains("reads too much"), "{message}");
+    assert!(approve("ben", &[]).refused(1).contains("was yanked"));
+    let back = cli.call(&["instance", "set", "acme/github", "--module", "github@0.1.0"]).ok();
+    assert!(back.contains("from github@0.2.0 to github@0.1.0"), "{back}");
+
+    // The operator's policy: what is no wider needs nobody.
+    let registry = fs::read_to_string(cli.file("porthole.toml")).unwrap();
+    fs::write(cli.file("porthole.toml"), format!("{registry}[approval]\nautomatic = true\n")).unwrap();
+    let published = cli.call(&["module", "publish", &pack_version(&cli, "0.1.1", false)]).ok();
+    assert!(published.contains("approved by the operator's policy"), "{published}");
+    cli.call(&["instance", "set", "acme/github", "--module", "github@0.1.1"]).ok();
+    let published = cli.call(&["module", "publish", &pack_version(&cli, "0.3.0", true)]).ok();
+    assert!(published.contains("two reviewers approve"), "{published}");
+    fs::write(cli.file("porthole.toml"), registry).unwrap();
+    let err = cli.call(&["instance", "set", "acme/github", "--module", "github@0.1.1"]).refused(1);
+    assert!(err.contains("`[approval] automatic` is off now"), "{err}");
+
+    // A key that was lost.
+    let ended = cli.call(&["publisher", "end", "us", "--reason", "the laptop was stolen"]).ok();
+    assert!(ended.contains("1 key(s) of publisher us ended"), "{ended}");
+    assert!(cli.call(&["module", "show", "github@0.1.0"]).ok().contains("with a key of us that was ended"));
+    let dump = database.dump().await.unwrap();
+    for action in
+        ["module.published", "module.approval-followed-up", "module.yanked", "publisher.ended", "reviewer.added"]
+    {
+        assert!(dump.contains(action), "{action} is in no audit record");
+    }
+}

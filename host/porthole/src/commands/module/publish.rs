@@ -2,6 +2,7 @@
 
 use super::sign::{beside, read_signature};
 use super::{diffs, local, read, refused};
+use crate::commands::up::WorkerFlags;
 use crate::context::Cx;
 use crate::output;
 use anyhow::{Context as _, Result, bail};
@@ -12,11 +13,14 @@ use porthole_registry::admit::Admitted;
 use porthole_registry::approval::{Approval, ApprovalKind, Decision};
 use porthole_registry::sign::ModuleSignature;
 use porthole_registry::trust::{self, Book, Standing, Version};
+use porthole_runner::compile::Compiler;
+use porthole_runner::replay::offline::{Module, Tools};
 use porthole_runner::trust::Judge;
 use porthole_store::PlatformTx;
 use porthole_store::modules::{self, NewModule};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
@@ -25,6 +29,8 @@ pub(crate) struct Publish {
     /// Its signature [default: FILE.sig].
     #[arg(long)]
     sig: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerFlags,
 }
 
 impl Publish {
@@ -53,13 +59,14 @@ impl Publish {
         let judge = cx.judge();
         let db = cx.database().await?;
         let mut tx = db.store.begin().await?;
-        let book = judge.book(&mut tx, &admitted.manifest.module.name, Some(admitted.digest)).await?;
-        vouched(&book, &admitted, &signature, &cx.op().actor.to_string())?;
-        let label = format!("{}@{}", admitted.manifest.module.name, admitted.manifest.module.version);
-        if let Some(other) = book.versions.iter().find(|v| v.label() == label && v.digest != admitted.digest) {
-            bail!("{label} exists with other bytes ({}); nothing is overwritten: raise the version", other.digest);
+        let known = accept(&mut tx, &judge, &admitted, &signature).await?;
+        tx.rollback().await?;
+        if !known {
+            // It takes seconds, so no transaction waits for it.
+            smoke(cx, &self.worker, bytes.clone()).await?;
         }
-        let known = book.version(admitted.digest).is_some();
+        let mut tx = db.store.begin().await?;
+        let known = accept(&mut tx, &judge, &admitted, &signature).await?;
         let new = NewModule {
             digest: admitted.digest,
             publisher: signature.publisher.as_str(),
@@ -91,9 +98,11 @@ impl Publish {
     }
 }
 
-/// Is it signed by a publisher whom we know, with a key that counts, and is the name theirs?
-fn vouched(book: &Book, admitted: &Admitted, signature: &ModuleSignature, actor: &str) -> Result<()> {
+/// Is it signed by a publisher whom we know, with a key that counts, under a name and version that are free or its own?
+/// Says whether it is there already.
+async fn accept(tx: &mut PlatformTx, judge: &Judge, admitted: &Admitted, signature: &ModuleSignature) -> Result<bool> {
     let module = &admitted.manifest.module;
+    let book = judge.book(tx, &module.name, Some(admitted.digest)).await?;
     // A name belongs to whoever published it first.
     let owner = book.versions.last().map_or(signature.publisher.as_str(), |first| first.publisher.as_str());
     let version = Version {
@@ -101,14 +110,37 @@ fn vouched(book: &Book, admitted: &Admitted, signature: &ModuleSignature, actor:
         name: module.name.clone(),
         version: module.version.clone(),
         publisher: owner.to_owned(),
-        published_by: actor.to_owned(),
+        published_by: String::new(),
         published_at: Timestamp::now(),
         operations: Default::default(),
         signatures: Vec::new(),
         approvals: Vec::new(),
         yank: None,
     };
-    Ok(trust::signed(book, &version, signature)?)
+    trust::signed(&book, &version, signature)?;
+    let label = version.label();
+    if let Some(other) = book.versions.iter().find(|v| v.label() == label && v.digest != admitted.digest) {
+        bail!("{label} exists with other bytes ({}); nothing is overwritten: raise the version", other.digest);
+    }
+    Ok(book.version(admitted.digest).is_some())
+}
+
+/// Runs it twice with nobody to answer its calls: does the code load, does it have the steps that its manifest declares,
+/// does it do the same twice?
+async fn smoke(cx: &Cx, flags: &WorkerFlags, bytes: Vec<u8>) -> Result<()> {
+    let settings = &cx.settings;
+    let tools = Tools {
+        compiler: Arc::new(Compiler::new(&settings.bin_dir, &settings.data)?),
+        sandbox: settings.bin_dir.join("porthole-sandbox"),
+        allow_weak_isolation: flags.allow_weak_isolation,
+    };
+    let evidence = porthole_runner::replay::smoke::smoke(&tools, &Module::admit(bytes)?).await;
+    let problems = evidence.problems();
+    if !problems.is_empty() {
+        bail!("the smoke run found:\n  {}", problems.join("\n  "));
+    }
+    output::line(format!("smoke run: it loads, {} tasks answered, twice the same", evidence.tasks.len()));
+    Ok(())
 }
 
 /// Approves what is no wider than an approved version, if the operator's policy says so.
