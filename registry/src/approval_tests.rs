@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Change = fn(&mut Decision);
+
 fn decision() -> Decision {
     Decision {
         module: ModuleDigest([2; 32]),
@@ -54,12 +56,12 @@ fn every_field_is_signed() {
 #[test]
 fn what_no_approval_says_is_refused() {
     let key = SigningKey::generate().unwrap().1;
-    let by = |change: fn(&mut Decision)| {
+    let by = |change: Change| {
         let mut decision = decision();
         change(&mut decision);
         Approval::by(&key, &"ada".parse().unwrap(), decision)
     };
-    let cases: [(fn(&mut Decision), &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (|d| d.reason = "  ".to_owned(), "the reason is empty"),
         (|d| d.reason = "x".repeat(MAX_REASON_BYTES + 1), "at most 2048"),
         (|d| d.reason = "fine\u{202e}".to_owned(), "nobody would see"),

@@ -122,7 +122,7 @@ pub enum Untrusted {
         /// The policy approved it once and doesn't any more.
         policy_off: bool,
         /// The approved version that it should be compared with.
-        nearest: Option<Nearest>,
+        nearest: Option<Box<Nearest>>,
     },
     /// It was taken back.
     #[error("{version} was yanked by {by} on {at}: {reason}{}", instead(instead_of.as_deref()))]
@@ -247,11 +247,13 @@ pub(super) fn not_approved(
     need: usize,
     policy_off: bool,
 ) -> Untrusted {
-    let nearest = newest_approved(book, policy, version).map(|approved| Nearest {
-        version: approved.label(),
-        new: version.label(),
-        more: version.operations.difference(&approved.operations).cloned().collect(),
-        wider: book.verdict(approved.digest, version.digest) == crate::diff::Verdict::Wider,
+    let nearest = newest_approved(book, policy, version).map(|approved| {
+        Box::new(Nearest {
+            version: approved.label(),
+            new: version.label(),
+            more: version.operations.difference(&approved.operations).cloned().collect(),
+            wider: book.verdict(approved.digest, version.digest) == crate::diff::Verdict::Wider,
+        })
     });
     Untrusted::NotApproved { version: version.label(), have, need, policy_off, nearest }
 }
