@@ -305,6 +305,17 @@ async fn a_credential_is_nowhere_after_a_run_that_used_it() {
     for name in ["kek", "seal.key", ".code"] {
         assert!(searched.iter().any(|path| path.ends_with(name)), "{name} was not searched: {searched:?}");
     }
+    // A transcript holds what the guest got, and so what was blanked in it.
+    provider.second_page.add_permits(1);
+    let file = world.path().join("run.transcript");
+    world.record(&file).await.unwrap();
+    let mut transcript = Vec::new();
+    let packed = std::fs::read(&file).unwrap();
+    io::copy(&mut flate2::read::MultiGzDecoder::new(packed.as_slice()), &mut transcript).unwrap();
+    assert_eq!(found(&transcript, &forms), Vec::<&str>::new(), "in the transcript");
+    assert_eq!(found(&packed, &forms), Vec::<&str>::new(), "in the packed transcript");
+    let shown = String::from_utf8_lossy(&transcript);
+    assert!(shown.contains(&marker) && shown.contains("[redacted]"), "the transcript shows no reflection");
     // Tracing last, so that what was read above is in it as well.
     let traced = trace.0.lock().unwrap().clone();
     let shown = String::from_utf8_lossy(&traced);

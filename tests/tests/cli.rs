@@ -377,6 +377,7 @@ async fn from_a_tenant_to_its_graph() {
 
     credential(&cli);
     run_and_look(&cli, &fake);
+    replay(&cli);
     narrow_the_grant(&cli);
     strangers(&cli);
 
@@ -493,9 +494,12 @@ fn credential(cli: &Cli) {
 fn run_and_look(cli: &Cli, fake: &FakeGithub) {
     let expected = fake.expected();
     let of_type = |name: &str| expected.of_type(name).len() as u64;
-    let ended = cli.call(&["run", "acme/github", "--json"]);
+    let transcript = cli.file("run.transcript");
+    let ended = cli.call(&["run", "acme/github", "--json", "--record", transcript.to_str().unwrap()]);
     assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
     let run = ended.json();
+    let again = cli.call(&["run", "acme/github", "--record", transcript.to_str().unwrap()]).refused(1);
+    assert!(again.contains("nothing is overwritten"), "{again}");
     assert_eq!((&run["state"], &run["outcome"]), (&"finished".into(), &"succeeded".into()));
     assert_eq!(run["counts"]["github_repo"]["created"], of_type("github_repo"));
     let id = run["id"].as_str().unwrap();
@@ -541,7 +545,56 @@ fn run_and_look(cli: &Cli, fake: &FakeGithub) {
     cli.call(&["graph", "acme", "--type", "x", "--show", key]).refused(2);
 }
 
+/// What an auditor has: the module, the transcript, the record of the run. No database, no data folder, no network.
+fn replay(cli: &Cli) {
+    let shown = cli.call(&["runs", "show", "acme/github", "--json"]);
+    let record = cli.file("run.json");
+    fs::write(&record, &shown.out).unwrap();
+    let run = &shown.json()["run"];
+    let auditor = Cli::new();
+    // Without a folder for compiled code, it compiles twice: that is what the second half of this test takes its time for.
+    let [module, transcript, record] = ["github.porthole", "run.transcript", "run.json"].map(|f| cli.file(f));
+    let [module, transcript, record] = [&module, &transcript, &record].map(|p| p.to_str().unwrap());
+    let args = ["replay", transcript, "--module", module];
+    let with = |more: &[&str]| auditor.call(&[&args[..], more].concat());
+    let first = with(&["--run", record]).ok();
+    let second = with(&["--run", record]).ok();
+    assert_eq!(first, second, "two replays print the same bytes");
+    for digest in [&run["graph_digest"], &run["transcript_digest"]] {
+        assert!(first.contains(digest.as_str().unwrap()), "{first}");
+    }
+    assert!(!auditor.data.exists(), "no data folder was made");
+    let wrong = with(&["--expect", "blake3:00", "--json"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert_eq!(wrong.json()["differences"][0]["what"], "graph digest");
+    assert!(with(&["--expect", "00"]).refused(1).contains("is no digest"));
+    // The record of another run.
+    fs::write(cli.file("other.json"), fs::read_to_string(record).unwrap().replace(run["id"].as_str().unwrap(), ID))
+        .unwrap();
+    let other = with(&["--run", cli.file("other.json").to_str().unwrap()]);
+    assert_eq!(other.code, 2, "{}", other.err);
+    assert!(other.out.contains("DIFFERS: run: expected"), "{}", other.out);
+    // A file that is cut.
+    let cut = cli.file("cut.transcript");
+    let whole = fs::read(transcript).unwrap();
+    fs::write(&cut, &whole[..whole.len() - 9]).unwrap();
+    let err = auditor.call(&["replay", cut.to_str().unwrap(), "--module", module]).refused(1);
+    assert!(err.contains("cut.transcript, line") && err.contains("cut"), "{err}");
+    // A version compared with itself.
+    let same = auditor.call(&["module", "compare", module, module, "--replay", transcript]).ok();
+    assert!(same.contains("the same objects") && same.contains("it ran, and its replay is exact"), "{same}");
+}
+
+/// No run has this id.
+const ID: &str = "01999999-9999-7999-8999-999999999999";
+
 fn narrow_the_grant(cli: &Cli) {
+    let proposed = cli.call(&["grant", "propose", "acme/github"]).ok();
+    assert!(proposed.contains("never used: list-user-repos"), "{proposed}");
+    let command = proposed.lines().last().unwrap();
+    assert!(command.starts_with("porthole grant set acme/github --deny list-user-repos"), "{command}");
+    let grant = cli.call(&["grant", "propose", "acme/github", "--json"]).json();
+    assert_eq!(grant["operations"].as_array().unwrap().len(), 9);
     let shown = cli.call(&["grant", "show", "acme/github", "--json"]).json();
     assert_eq!(shown["grant"]["operations"].as_array().unwrap().len(), 10);
     let err = cli.call(&["grant", "set", "acme/github", "--deny", "list-collabs"]).refused(1);

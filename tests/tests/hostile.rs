@@ -391,6 +391,25 @@ async fn what_a_guest_may_not_ask_is_refused_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_without_end_are_stopped_whether_they_are_sent_or_denied() {
+    const CALLS: u64 = 40;
+    let provider = Provider::start().await;
+    for step in ["call-flood", "denied-flood"] {
+        let world = world(&provider, &[step], |l| l.max_calls = CALLS).await;
+        provider.requests.store(0, Ordering::Relaxed);
+        let run = world.run().await.unwrap();
+        let slice = &world.slices(run.id).await.unwrap()[step];
+        assert!(!slice.complete, "{step}");
+        let calls = world.calls(run.id).await.unwrap();
+        assert_eq!(calls.len() as u64, CALLS, "{step}: each call has a record, and then there are no more");
+        let sent = if step == "call-flood" { CALLS } else { 0 };
+        assert_eq!(u64::from(provider.requests.load(Ordering::Relaxed)), sent, "{step}");
+        let says = run_log(&world, run.id).await.iter().any(|l| l.message.contains("a run makes at most 40 calls"));
+        assert!(says, "{step}: {}", slice.reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_giant_list_of_partitions_fails_its_step_and_none_of_them_runs() {
     let provider = Provider::start().await;
     let steps: Vec<&str> = LISTINGS.iter().map(|(step, _)| *step).chain(["honest"]).collect();
@@ -490,7 +509,10 @@ fn each_step_of_the_hostile_module_is_covered() {
     let manifest = packed("hostile").unwrap().manifest;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let sources = std::fs::read_dir(format!("{root}/host/sandbox/tests/sandbox")).unwrap();
-    let mut text = std::fs::read_to_string(format!("{root}/tests/tests/hostile.rs")).unwrap();
+    let mut text = String::new();
+    for test in ["hostile", "replay"] {
+        text += &std::fs::read_to_string(format!("{root}/tests/tests/{test}.rs")).unwrap();
+    }
     for source in sources {
         text += &std::fs::read_to_string(source.unwrap().path()).unwrap();
     }

@@ -69,6 +69,8 @@ enum Command {
     Grant(commands::grant::Grant),
     /// Run an instance now and watch it; `run confirm RUN` lets a held run go on.
     Run(commands::run::Run),
+    /// A run once more, from its transcript and its module: no network, no database.
+    Replay(commands::replay::Replay),
     /// Runs: list, show, log, cancel.
     #[command(subcommand)]
     Runs(commands::runs::Runs),
@@ -131,6 +133,7 @@ async fn run(cli: Cli, is_tenant_named: bool) -> anyhow::Result<ExitCode> {
         Command::Key(command) => command.run(cx).await,
         Command::Grant(command) => command.run(cx).await,
         Command::Run(run) => run.run(cx).await,
+        Command::Replay(replay) => replay.run(cx).await,
         Command::Runs(command) => command.run(cx).await,
         Command::Graph(graph) => graph.run(cx).await,
         Command::Audit(command) => command.run(cx).await,

@@ -105,6 +105,17 @@ pub(crate) fn flood(_: &Task) -> Result<(), StepError> {
     }
 }
 
+/// Calls what is denied, without end. Each denial is a durable record, so the run's budget of calls must stop it too.
+pub(crate) fn denied_flood(_: &Task) -> Result<(), StepError> {
+    loop {
+        match call(&request("delete-things", &[], None)) {
+            Err(CallError::Denied(_)) => {}
+            Err(CallError::Limit(message)) => return Err(StepError::Call(message)),
+            answer => return Err(other(format!("neither denied nor stopped: {answer:?}"))),
+        }
+    }
+}
+
 /// Makes page tokens up. Each must be `bad-token`.
 pub(crate) fn token_invented(_: &Task) -> Result<(), StepError> {
     for token in [0, 1, 2, 3, 64, 0xdead_beef, u64::MAX] {

@@ -4,6 +4,7 @@ mod calls;
 mod graph;
 mod lies;
 mod resources;
+mod vary;
 
 use crate::bindings::exports::porthole::integration::steps::StepError;
 use crate::bindings::porthole::integration::graph as host;
@@ -36,6 +37,7 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("call-many-65", calls::many_65),
     ("call-giant", calls::giant),
     ("call-flood", calls::flood),
+    ("denied-flood", calls::denied_flood),
     ("token-invented", calls::token_invented),
     ("token-foreign", calls::token_foreign),
     ("token-twice", calls::token_twice),
@@ -67,6 +69,9 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("lie-unread-page", lies::unread_page),
     ("lie-after-refused-batch", lies::after_refused_batch),
     ("lie-empty", lies::empty),
+    ("vary-calls", vary::calls),
+    ("vary-objects", vary::objects),
+    ("vary-partitions", vary::partition),
 ];
 
 /// The attack is in `partitions`.
@@ -81,6 +86,7 @@ pub(crate) fn partitions(step: &str) -> Result<Vec<String>, StepError> {
         "partitions-flood" => Ok((0..150_000).map(|n| n.to_string()).collect()),
         "partitions-giant" => Ok(vec!["x".repeat(257)]),
         "partitions-heavy" => Ok((0..40_000).map(|n| format!("{n:0>200}")).collect()),
+        "vary-partitions" => Ok(vary::partitions()),
         _ => Ok(vec!["a".to_owned(), "b".to_owned()]),
     }
 }

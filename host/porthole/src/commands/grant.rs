@@ -1,5 +1,6 @@
 //! `porthole grant`: what a tenant lets an instance do.
 
+use crate::commands::grant_propose::Propose;
 use crate::context::{Cx, InstancePath};
 use crate::output;
 use anyhow::{Context as _, Result, bail};
@@ -22,6 +23,8 @@ pub(crate) enum Grant {
     },
     /// Change what is granted.
     Set(Set),
+    /// The narrower grant that would have sufficed for the last runs, and the command that sets it.
+    Propose(Propose),
 }
 
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub(crate) struct Set {
     /// `repo=^public-.*$`.
     #[arg(long, value_name = "ARGUMENT=RULE")]
     limit: Vec<String>,
-    /// Take all limits of an argument away.
+    /// Take all limits of an argument away; those that `--limit` gives beside it are the new ones.
     #[arg(long, value_name = "ARGUMENT")]
     unlimit: Vec<String>,
     /// Switch a step off. What it collected stays.
@@ -54,6 +57,7 @@ impl Grant {
         match self {
             Self::Show { instance, json } => show(&cx, &instance, json).await?,
             Self::Set(set) => set.run(&cx).await?,
+            Self::Propose(propose) => propose.run(&cx).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -98,10 +102,13 @@ impl Set {
         let name = &instance.name;
         let manifest = modules::get(&mut tx, instance.module).await?.manifest;
         let mut grant = grants::current(&mut tx, instance.id).await?.map(|g| g.grant).unwrap_or_default();
-        self.check(&manifest)?;
+        self.check(&manifest, &grant)?;
         grant.operations.extend(self.allow.iter().cloned());
         self.deny.iter().for_each(|o| {
             grant.operations.remove(o);
+        });
+        self.unlimit.iter().for_each(|argument| {
+            grant.limits.remove(argument);
         });
         for text in &self.limit {
             let (argument, rule) = text.split_once('=').with_context(|| format!("`{text}` is not ARGUMENT=RULE"))?;
@@ -111,9 +118,6 @@ impl Set {
                 rules.push(rule);
             }
         }
-        self.unlimit.iter().for_each(|argument| {
-            grant.limits.remove(argument);
-        });
         grant.steps_off.extend(self.step_off.iter().cloned());
         self.step_on.iter().for_each(|step| {
             grant.steps_off.remove(step);
@@ -133,9 +137,11 @@ impl Set {
         Ok(())
     }
 
-    /// A name that the module doesn't have is a typing error that would silently change nothing.
-    fn check(&self, manifest: &Manifest) -> Result<()> {
-        if let Some(unknown) = self.allow.iter().chain(&self.deny).find(|o| manifest.operation(o.as_str()).is_none()) {
+    /// A name that the module doesn't have is a typing error that would silently change nothing; except what an earlier
+    /// version was granted, which can be taken away.
+    fn check(&self, manifest: &Manifest, grant: &porthole_model::grant::Grant) -> Result<()> {
+        let stale = self.deny.iter().filter(|o| !grant.operations.contains(*o));
+        if let Some(unknown) = self.allow.iter().chain(stale).find(|o| manifest.operation(o.as_str()).is_none()) {
             let all: Vec<&str> = manifest.operations.iter().map(|o| o.id.as_str()).collect();
             bail!("the module has no operation `{unknown}`; it has {}", all.join(", "));
         }

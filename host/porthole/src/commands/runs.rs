@@ -202,6 +202,9 @@ impl Show {
         if let Some(digest) = &run.graph_digest {
             output::line(format!("  graph digest: {digest}"));
         }
+        if let Some(digest) = &run.transcript_digest {
+            output::line(format!("  transcript digest: {digest}"));
+        }
         Ok(())
     }
 }

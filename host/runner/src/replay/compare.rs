@@ -161,7 +161,7 @@ async fn other(
     let name = instance()?;
     let policy = Policy::new(name, &module.manifest, config.clone(), grant, Ceiling::default());
     let lenient = Lenient::new(Arc::clone(transcript), policy.map_err(|e| misfit(&e))?)?;
-    let replayer = Arc::new(Replayer::Lenient(lenient));
+    let replayer = Arc::new(Replayer::Lenient(Box::new(lenient)));
     let mut header = transcript.header().clone();
     header.module = module.digest;
     header.config = config.values;

@@ -92,7 +92,7 @@ pub enum Replayer {
     /// For the module that ran.
     Strict(Strict),
     /// For another version.
-    Lenient(Lenient),
+    Lenient(Box<Lenient>),
 }
 
 impl Replayer {

@@ -115,7 +115,7 @@ async fn once(
     digest: &mut blake3::Hasher,
 ) -> Result<(), ReplayError> {
     let header = header(module);
-    let replayer = Replayer::Lenient(Lenient::nothing(header.bound.clone()));
+    let replayer = Replayer::Lenient(Box::new(Lenient::nothing(header.bound.clone())));
     let answers = Answers::Replay(Arc::new(replayer));
     let input = Input { header, steps, answers, sink: Sink::Nowhere, wall: WALL };
     let ran = offline::run(tools, module, input).await?;

@@ -45,7 +45,7 @@ impl ModuleDiff {
 }
 
 /// The bytes of the module that is meant: of the file, published or not, or of what was published.
-async fn module_bytes(cx: &Cx, reference: &ModuleRef) -> Result<Vec<u8>> {
+pub(super) async fn module_bytes(cx: &Cx, reference: &ModuleRef) -> Result<Vec<u8>> {
     if let ModuleRef::File(path) = reference {
         return read(path);
     }

@@ -2,6 +2,7 @@
 //! for each part of that way.
 
 mod approve;
+mod compare;
 mod diff;
 mod diffs;
 mod list;
@@ -31,6 +32,8 @@ pub(crate) enum Module {
     Inspect(pack::Inspect),
     /// What a new version may do that the old one could not, with a request that shows it.
     Diff(diff::ModuleDiff),
+    /// What a new version would have done on the real input of a run: calls and objects, added, changed and gone.
+    Compare(compare::Compare),
     /// Make a key pair for a publisher or a reviewer.
     Keygen(sign::Keygen),
     /// Sign a module as its publisher: writes a small file beside it.
@@ -55,6 +58,7 @@ impl Module {
             Self::Pack(pack) => pack.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Diff(diff) => diff.run(&cx).await,
+            Self::Compare(compare) => compare.run(&cx).await,
             Self::Keygen(keygen) => keygen.run(),
             Self::Sign(sign) => sign.run(),
             Self::Verify(verify) => verify.run(),
