@@ -1,8 +1,9 @@
 //! Operations by name: changed ones are compared with the operation of the same name, because that name is what was
 //! granted; new names are traced to an old one that could make all their requests, or are wider.
 
+use super::operation::Pair;
 use super::worlds::{Show, shown};
-use super::{Change, Cx, operation};
+use super::{Change, Cx, operation, template};
 use porthole_model::id::OperationId;
 use porthole_model::manifest::Operation;
 use std::collections::BTreeMap;
@@ -22,11 +23,10 @@ pub(super) fn compare(cx: &Cx<'_>, changes: &mut Vec<Change>) -> Renamed {
             None => match origin(cx, new, &place) {
                 Some((old, detail)) => {
                     let what = format!("is a new name for `{}`", old.id);
-                    let change = Change::different(&place, what);
-                    changes.push(match detail.is_empty() {
-                        true => change.detail(format!("it makes the requests that `{}` made, and no other", old.id)),
-                        false => change.detail(detail),
-                    });
+                    let mut facts =
+                        vec![format!("what a grant or the ceiling says of `{}` doesn't hold for it", old.id)];
+                    facts.extend((!detail.is_empty()).then_some(detail));
+                    changes.push(Change::different(&place, what).detail(facts.join("; ")));
                     renamed.insert(new.id.clone(), old.id.clone());
                 }
                 None => changes.push(added(cx, new, &place)),
@@ -64,7 +64,15 @@ fn origin<'a>(cx: &Cx<'a>, new: &Operation, place: &str) -> Option<(&'a Operatio
     };
     // Without worlds: what would need an example isn't the same.
     let bare = Cx { old: cx.old, new: cx.new, worlds: None };
-    gone.iter().chain(&kept).filter(alike).take(MAX_ORIGINS).find_map(|old| {
+    let mut candidates: Vec<_> = gone.iter().chain(&kept).filter(alike).collect();
+    // The one whose request is written the same is most likely it.
+    candidates.sort_by_key(|old| old.request != new.request);
+    candidates.into_iter().take(MAX_ORIGINS).find_map(|old| {
+        // Host and path first: that takes no machines where they don't fit, and the rest may take many.
+        let pair = Pair { cx: &bare, old, new, place };
+        if old.request != new.request && template::compare(&pair).iter().any(|c| c.direction.counts_as_wider()) {
+            return None;
+        }
         let found = operation::compare(&bare, old, new, place);
         if found.iter().any(|c| c.direction.counts_as_wider()) {
             return None;
