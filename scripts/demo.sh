@@ -145,13 +145,14 @@ quietly porthole run acme/github --record "$work/run.transcript"
 show porthole replay "$work/run.transcript" --module "$work/github-0.2.0.porthole"
 
 title "12. The audit log, checked with one public key: no database, no network"
-show porthole audit key --tenant acme --out "$work/log.vkey"
+show porthole audit key --tenant acme
+porthole audit key --tenant acme > "$work/log.vkeys"
 show porthole audit export --tenant acme --out "$work/acme.log"
-show porthole audit verify "$work/acme.log" --key "$work/log.vkey"
+show porthole audit verify "$work/acme.log" --key "$work/log.vkeys"
 
 title "13. One bit flipped"
 flip "$work/acme.log"
-refused porthole audit verify "$work/acme.log" --key "$work/log.vkey"
+refused porthole audit verify "$work/acme.log" --key "$work/log.vkeys"
 
 title "14. What the provider saw"
 writes=$(fake GET stats | tr ',' '\n' | grep -c '"graphql":"mutation"' || true)

@@ -101,7 +101,17 @@ impl Scene {
             Act::Approve(n, who) => {
                 let reviewer = REVIEWERS[who].0;
                 let key = file(format!("{reviewer}.key"));
-                words(&["module", "approve", &self.name(n), "--key", &key, "--reviewer", reviewer, "--reason", "a test"])
+                words(&[
+                    "module",
+                    "approve",
+                    &self.name(n),
+                    "--key",
+                    &key,
+                    "--reviewer",
+                    reviewer,
+                    "--reason",
+                    "a test",
+                ])
             }
             Act::Yank(n) => words(&["module", "yank", &self.name(n), "--reason", "a test"]),
             Act::RotateKeys => words(&["key", "rotate"]),
@@ -191,13 +201,13 @@ impl Scene {
         let run = |args: &[&str]| {
             let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
             let output = self.program(&args).stderr(Stdio::piped()).output().unwrap();
-            let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let text =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{args:?}: {text}");
+            output.stdout
         };
-        let _ = std::fs::remove_file(&file);
-        let _ = std::fs::remove_file(&vkey);
         run(&[&["audit", "export", "--out", file.to_str().unwrap()], which].concat());
-        run(&[&["audit", "key", "--out", vkey.to_str().unwrap()], which].concat());
+        std::fs::write(&vkey, run(&["audit", "key", "--tenant", "acme"])).unwrap();
         run(&["audit", "verify", file.to_str().unwrap(), "--key", vkey.to_str().unwrap()]);
         let text = std::fs::read_to_string(&file).unwrap();
         text.lines().filter_map(|line| Record::parse(line.as_bytes()).ok()).collect()
