@@ -3,76 +3,11 @@
 # changes, a denial; an upgrade that asks for more; a run played back; the audit log checked without us, and one bit of
 # it flipped.
 # Usage: demo.sh BIN_DIR GUESTS_DIR [--keep]. Every command that is shown is really run.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bin=$1 guests=$2 keep=${3:-}
-work=$(mktemp -d /tmp/porthole-demo.XXXXXX)
-chmod 755 "$work"
-export PATH="$bin:$PATH" PORTHOLE_DATA="$work/data" PORTHOLE_CONFIG="$work/porthole.toml"
-unset DATABASE_URL
-log="$work/worker.log"
-
-if [ -t 1 ]; then bold=$'\033[1m' dim=$'\033[2m' off=$'\033[0m'; else bold='' dim='' off=''; fi
-title() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
-# Shows a command and runs it.
-show() { printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@"; }
-# Shows a command that has to be refused; being accepted ends the demo.
-refused() {
-  printf '%s$ %s%s\n' "$dim" "$*" "$off"
-  if "$@"; then echo "this should have been refused" >&2; return 1; fi
-}
-# Shows a command, but only the first or last lines of what it prints.
-show_first() { local n=$1; shift; printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out"; head -n "$n" "$work/out"; echo '  …'; }
-show_last() { local n=$1; shift; printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out"; echo '  …'; tail -n "$n" "$work/out"; }
-quietly() { printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out" 2>&1 || { cat "$work/out"; return 1; }; tail -n 1 "$work/out"; }
-# Flips one bit in the middle of a file.
-flip() {
-  local at byte
-  at=$(($(stat -c %s "$1") / 2))
-  byte=$(od -An -tu1 -j "$at" -N 1 "$1")
-  printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
-  echo "byte $at of $1: $((byte)) is now $((byte ^ 1))"
-}
-# Asks the fake's own door (bash speaks TCP; a fresh machine may have no curl).
-fake() {
-  local body=${3:-}
-  exec 9<> "/dev/tcp/127.0.0.1/$fake_port"
-  printf '%s /_fake/%s HTTP/1.1\r\nhost: fake\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s' \
-    "$1" "$2" "${#body}" "$body" >&9
-  sed '1,/^\r*$/d' <&9
-  exec 9>&-
-}
-
-up='' fake_pid=''
-finish() {
-  status=$?
-  if [ -n "$up" ] && kill -TERM "$up" 2>/dev/null; then wait "$up" 2>/dev/null || true; fi
-  if [ -n "$fake_pid" ]; then kill "$fake_pid" 2>/dev/null || true; fi
-  if [ $status -ne 0 ]; then echo "the demo failed; the worker's log:" >&2; tail -n 40 "$log" >&2 || true; fi
-  if [ -n "$keep" ]; then echo "kept: $work"; else rm -rf "$work"; fi
-  exit $status
-}
-trap finish EXIT
-
-# A provider that needs no account: an organisation made from a seed, with GitHub's paging, limits and errors.
-head -c 20 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | sed 's/^/ghp_demo/' > "$work/token"
-fake-github --port-file "$work/port" --token-file "$work/token" --org acme --seed 7 --repos 120 --members 40 --teams 8 \
-  > "$work/fake.log" 2>&1 &
-fake_pid=$!
-for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
-fake_port=$(cat "$work/port")
-fake_addr="127.0.0.1:$fake_port"
-
-# For development an operator may map a provider's host to another endpoint; every run record says so.
-cat > "$PORTHOLE_CONFIG" <<TOML
-[endpoints]
-"api.github.com" = "http://$fake_addr"
-TOML
+. "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 
 title "1. A private Postgres and a worker"
 printf '%s$ porthole up &%s\n' "$dim" "$off"
-porthole up > "$log" 2>&1 &
-up=$!
+start_worker
 show porthole status --wait 60
 
 title "2. The GitHub module: packed, signed by its publisher, checked, approved by two people"
@@ -115,19 +50,7 @@ show porthole grant set acme/github --deny list-collaborators
 show porthole run acme/github || true
 
 title "9. An upgrade that asks for more: what exactly, and not before two people agree"
-sed -e 's/^version = "0.1.0"/version = "0.2.0"/' -e 's/(member|maintainer)/(member|maintainer|all)/' \
-  -e 's/^uses = \["get-account", "get-organization"\]/uses = ["get-account", "get-organization", "list-hooks"]/' \
-  guests/github/manifest.toml > "$work/manifest.toml"
-cat >> "$work/manifest.toml" <<'TOML'
-
-[[operations]]
-id = "list-hooks"
-request = "GET https://{config.host}{config.rest}/orgs/{config.login}/hooks"
-query = { per_page = "=100", page = "int<=100000" }
-auth = "api"
-pages = "link"
-permission = 'organisation permission "Webhooks: read"'
-TOML
+next_version "$work/manifest.toml"
 show porthole module pack --manifest "$work/manifest.toml" --wasm "$guests/porthole_github.wasm" --out "$work/github-0.2.0.porthole"
 show porthole module sign "$work/github-0.2.0.porthole" --key "$work/publisher.key" --publisher porthole
 show porthole module publish "$work/github-0.2.0.porthole"
@@ -137,12 +60,13 @@ refused porthole instance set acme/github --module github@0.2.0
 quietly porthole module approve github@0.2.0 --key "$work/ben.key" --reviewer ben --reason "agreed with the security team"
 show porthole instance set acme/github --module github@0.2.0
 
-title "10. The narrower grant that would have sufficed"
-show porthole grant propose acme/github
-
-title "11. A run kept as a transcript and played back: no network, no database, the same graph"
+title "10. A run kept as a transcript and played back: no network, no database, the same graph"
+quietly porthole grant set acme/github --allow list-collaborators
 quietly porthole run acme/github --record "$work/run.transcript"
 show porthole replay "$work/run.transcript" --module "$work/github-0.2.0.porthole"
+
+title "11. The narrower grant that would have sufficed"
+show porthole grant propose acme/github
 
 title "12. The audit log, checked with one public key: no database, no network"
 show porthole audit key --tenant acme
