@@ -19,7 +19,10 @@ block() {
   echo '```'
 }
 silently() { "$@" > "$work/out" 2>&1 || { cat "$work/out" >&2; return 1; }; }
-root=$PWD
+# The runs of the instance, newest first.
+runs() { porthole runs list acme/github --json 2> /dev/null | sed -n 's/^    "id": "\(.*\)",$/\1/p'; }
+export USER=olga
+unset SUDO_USER
 
 {
   start_worker
@@ -99,7 +102,7 @@ cat <<'MD'
 The record of a call is written before the call is sent. What was refused is there too; this is the run before:
 
 MD
-run=$(porthole runs list acme/github --json 2> /dev/null | tr -d ' \n' | grep -o '"id":"[^"]*"' | sed -n 2p | cut -d'"' -f4)
+run=$(runs | sed -n 2p)
 block <<SH
 porthole audit show $run
 SH
@@ -169,8 +172,8 @@ no second co-signature.
 
 MD
 block <<'SH'
-porthole audit checkpoint --since 0 --out request
-porthole audit witness request --log-key log.vkeys --key witness.key --name witness.example/1 --state seen
+head -n 1 log.vkeys > acme.vkey; porthole audit checkpoint --since 0 --out request
+porthole audit witness request --log-key acme.vkey --key witness.key --name witness.example/1 --state seen
 SH
 cat <<'MD'
 
@@ -178,7 +181,7 @@ cat <<'MD'
 is that of the run's record.
 
 MD
-first=$(porthole runs list acme/github --json 2> /dev/null | tr -d ' \n' | grep -o '"id":"[^"]*"' | tail -1 | cut -d'"' -f4)
+first=$(runs | tail -n 1)
 block <<SH
 porthole runs show $first --json > run.json
 porthole replay run.transcript --module github-0.1.0.porthole --run run.json
