@@ -57,8 +57,18 @@ async fn grant_login(connection: &mut PgConnection, login: &str) -> Result<()> {
     }
     let quoted: String =
         sqlx::query_scalar("SELECT quote_ident($1)").bind(login).fetch_one(&mut *connection).await.what(what)?;
-    connection.execute(AssertSqlSafe(format!("GRANT porthole_app TO {quoted}"))).await.what(what)?;
-    Ok(())
+    // Roles belong to the whole server: two programs that start at the same moment may both grant, and either is right.
+    match connection.execute(AssertSqlSafe(format!("GRANT porthole_app TO {quoted}"))).await {
+        Ok(_) => Ok(()),
+        Err(e) if lost_a_race(&e) => Ok(()),
+        Err(source) => Err(StoreError::Query { what, source }),
+    }
+}
+
+/// Someone else did the same just now: unique_violation, or internal_error ("tuple concurrently updated").
+fn lost_a_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("23505" | "XX000"))
 }
 
 /// Refuses a schema that is older or newer than this program.
