@@ -81,11 +81,6 @@ async fn write_all(store: Store, claim: Claim, mut receiver: mpsc::Receiver<Mess
 
 async fn write(store: &Store, claim: Claim, starts: &[NewCall], ends: &[CallEnd]) -> Result<(), StoreError> {
     let mut tx = store.tenant(claim.tenant).await?;
-    if !starts.is_empty() {
-        calls::record(&mut tx, &claim, starts).await?;
-    }
-    if !ends.is_empty() {
-        calls::complete(&mut tx, &claim, ends).await?;
-    }
+    calls::write(&mut tx, &claim, starts, ends).await?;
     tx.commit().await
 }

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// second and others get their turn.
 const STEP: StepLimits = StepLimits { records: 5_000, bytes: 8 * 1024 * 1024 };
 /// Between two rounds, unless a log has more than a step's worth: records that come together meanwhile share a step, a
-/// signature and a checkpoint.
-const PAUSE: Duration = Duration::from_millis(100);
+/// signature and a checkpoint, and a disk that runs need gets fewer flushes. A command that reads a log doesn't wait.
+const PAUSE: Duration = Duration::from_millis(500);
 /// After a round in which nothing but failures happened.
 const BACK_OFF: Duration = Duration::from_secs(5);
 

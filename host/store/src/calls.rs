@@ -4,6 +4,7 @@ use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::row::{Columns, clean, signed};
 use crate::run_slices::current_worker;
+use crate::runs::as_worker;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
@@ -139,7 +140,40 @@ fn read(row: &PgRow) -> Result<Call> {
 /// # Errors
 /// `StaleClaim` when the claim is no longer current: nothing may be sent.
 pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<()> {
-    let ctx = current_worker(tx, claim).await?;
+    write(tx, claim, calls, &[]).await
+}
+
+/// Completes recorded calls. A completed record is never changed.
+///
+/// # Errors
+/// `StaleClaim` when one of them isn't open: the run was ended and its records completed.
+pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<()> {
+    write(tx, claim, &[], ends).await
+}
+
+/// Records calls and completes others, with one statement for all of their audit records.
+///
+/// # Errors
+/// As [`record`] and [`complete`].
+pub async fn write(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall], ends: &[CallEnd]) -> Result<()> {
+    let mut entries = Vec::new();
+    let mut ctx = None;
+    if !calls.is_empty() {
+        ctx = Some(current_worker(tx, claim).await?);
+        entries.extend(insert(tx, claim, calls).await?);
+    }
+    if !ends.is_empty() {
+        let (worker, ended) = close(tx, claim, ends).await?;
+        ctx = ctx.or(Some(as_worker(claim.run, worker)));
+        entries.extend(ended);
+    }
+    match ctx {
+        Some(ctx) => audit::append_all(&ctx, tx, entries).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<Vec<Entry>> {
     let denial = |c: &NewCall| match &c.decision {
         Decision::Allowed => None,
         Decision::Denied(denial) => Some(denial.clone()),
@@ -178,7 +212,7 @@ pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Resu
             entries.push(batch(action, claim).count("calls", part.len() as u64).calls(part));
         }
     }
-    audit::append_all(&ctx, tx, entries).await.map(drop)
+    Ok(entries)
 }
 
 fn batch(action: Action, claim: &Claim) -> Entry {
@@ -204,21 +238,18 @@ impl NewCall {
     }
 }
 
-/// Completes recorded calls. A completed record is never changed.
-///
-/// # Errors
-/// `StaleClaim` when one of them isn't open: the run was ended and its records completed.
-pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<()> {
-    let ctx = current_worker(tx, claim).await?;
+/// Completes calls; returns the worker whose they are, and the records to write.
+async fn close(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<(String, Vec<Entry>)> {
     let tenant = tx.tenant();
     let attempts: Vec<i32> = ends.iter().map(|e| i32::try_from(e.attempts).unwrap_or(i32::MAX)).collect();
-    let done = sqlx::query(
+    let done: Vec<String> = sqlx::query_scalar(
         "UPDATE run_calls c SET status = e.status, fault_code = e.fault_code, attempts = e.attempts, \
              response_bytes = e.response_bytes, waited_ms = e.waited_ms, elapsed_ms = e.elapsed_ms, \
              completed_at = clock_timestamp() \
          FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[]) \
              AS e (seq, status, fault_code, attempts, response_bytes, waited_ms, elapsed_ms) \
-         WHERE c.tenant_id = $1 AND c.run_id = $2 AND c.seq = e.seq AND c.completed_at IS NULL",
+         WHERE c.tenant_id = $1 AND c.run_id = $2 AND c.seq = e.seq AND c.completed_at IS NULL \
+         RETURNING (SELECT coalesce(r.worker, '') FROM runs r WHERE r.tenant_id = $1 AND r.run_id = $2)",
     )
     .bind(tenant.0)
     .bind(claim.run.0)
@@ -229,19 +260,20 @@ pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Res
     .bind(ends.iter().map(|e| signed(e.response_bytes)).collect::<Vec<_>>())
     .bind(ends.iter().map(|e| signed(e.waited_ms)).collect::<Vec<_>>())
     .bind(ends.iter().map(|e| signed(e.elapsed_ms)).collect::<Vec<_>>())
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .what("complete calls")?;
-    if done.rows_affected() != ends.len() as u64 {
-        return Err(StoreError::StaleClaim(claim.run));
-    }
+    let worker = match done.first() {
+        Some(worker) if done.len() == ends.len() => worker.clone(),
+        _ => return Err(StoreError::StaleClaim(claim.run)),
+    };
     let ended = |e: &CallEnd| CallEnded::new(e.seq, e.status, e.fault_code.as_deref(), e.response_bytes);
     let parts = ended_in_batches(ends.iter().map(ended).collect());
     let entries = parts.into_iter().map(|part| {
         let bytes = part.iter().map(|e| e.bytes).sum();
         batch(Action::CallsEnded, claim).count("calls", part.len() as u64).count("bytes", bytes).ends(part)
     });
-    audit::append_all(&ctx, tx, entries.collect()).await.map(drop)
+    Ok((worker, entries.collect()))
 }
 
 /// The calls of a run after a number, in order.
