@@ -6,6 +6,7 @@
 //! but the interfaces of our world. No WASI.
 
 use crate::error::RegistryError;
+use crate::evidence::Evidence;
 use crate::finding::{Finding, errors};
 use crate::pack::unpack;
 use crate::readonly::Proof;
@@ -66,6 +67,19 @@ pub fn admit(bytes: &[u8]) -> Result<Admitted, Vec<Finding>> {
             findings.dedup();
             Err(findings)
         }
+    }
+}
+
+/// Admits a packed module of whose code something was seen: it compiles, has the steps it declares, and does the same
+/// twice.
+///
+/// # Errors
+/// The findings, those of the evidence too.
+pub fn admit_with(bytes: &[u8], evidence: &Evidence) -> Result<Admitted, Vec<Finding>> {
+    let seen = evidence.findings();
+    match admit(bytes) {
+        Ok(admitted) => errors(seen).map(|()| admitted),
+        Err(findings) => Err(findings.into_iter().chain(seen).collect()),
     }
 }
 

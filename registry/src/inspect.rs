@@ -10,7 +10,7 @@ use crate::pack::{digest, manifest_of};
 use crate::readonly::{Proof, prove};
 use crate::wasm;
 use porthole_model::id::{ModuleDigest, OperationId, StepId};
-use porthole_model::manifest::{Manifest, ModuleInfo, Pages, Rate};
+use porthole_model::manifest::{Body, CredentialKind, CredentialMethod, Manifest, ModuleInfo, Pages, Rate};
 use porthole_model::operation::{Part, Template};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,8 @@ pub struct Inspection {
     pub module: ModuleInfo,
     /// Its identity.
     pub digest: ModuleDigest,
+    /// Who signed it, as far as whoever inspects has looked. None: nobody showed a signature.
+    pub signature: Option<SignatureLine>,
     /// The size of the file, in bytes.
     pub size_bytes: usize,
     /// What the component imports.
@@ -33,6 +35,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// The hosts it can reach, with arguments and configuration fields in braces.
     pub hosts: BTreeSet<String>,
+    /// Where its credentials are exchanged for tokens. The guest has no part in that.
+    pub token_endpoints: BTreeSet<String>,
     /// Every operation, grouped by why it is a read: the groups that a reviewer has to read closely come first.
     pub operations: Vec<OperationGroup>,
     /// What a tenant fills in.
@@ -45,6 +49,30 @@ pub struct Inspection {
     pub rate: Rate,
     /// Why it would be refused, and what someone should look at. Empty for a module in order.
     pub findings: Vec<Finding>,
+}
+
+/// A signature, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SignatureLine {
+    /// The publisher that the signature names.
+    pub publisher: String,
+    /// The key that the signature names.
+    pub key: String,
+    /// Does it hold for this file?
+    pub standing: SignatureStanding,
+}
+
+/// What is known of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureStanding {
+    /// It was checked with the publisher's key, and holds for this file.
+    Holds,
+    /// It names this file; nobody has checked it with the publisher's key.
+    Unchecked,
+    /// It is about another file, or was changed, or is by another key. It says nothing about this file.
+    Broken,
 }
 
 /// Operations with the same kind of proof.
@@ -65,8 +93,16 @@ pub struct OperationLine {
     pub id: OperationId,
     /// `METHOD https://host/path`.
     pub request: String,
-    /// The arguments a guest can set, with their rules.
+    /// The arguments, with their rules; those with a fixed value (`=value`) are sent by the host.
     pub arguments: BTreeMap<String, String>,
+    /// Fixed request headers.
+    pub headers: BTreeMap<String, String>,
+    /// The GraphQL document, if it is one.
+    pub document: Option<String>,
+    /// Response headers that the guest may see.
+    pub response_headers: Vec<String>,
+    /// Places in replies that are blanked before the guest sees them.
+    pub blanked: Vec<String>,
     /// How it pages: `none`, `link`, `cursor`.
     pub pages: &'static str,
     /// Statuses that mean "none here".
@@ -93,6 +129,8 @@ pub struct ConfigLine {
     pub default: Option<String>,
     /// The field it follows from.
     pub derived_from: Option<String>,
+    /// The values it can have when it follows from another field.
+    pub values: Vec<String>,
 }
 
 /// One credential slot.
@@ -101,8 +139,26 @@ pub struct ConfigLine {
 pub struct CredentialLine {
     /// The slot.
     pub slot: String,
-    /// The ways to fill it, with the fields that a tenant gives.
-    pub methods: BTreeMap<String, Vec<String>>,
+    /// The ways to fill it.
+    pub methods: Vec<MethodLine>,
+}
+
+/// One way to fill a credential slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MethodLine {
+    /// Its name.
+    pub method: String,
+    /// What the host does with the secret: `bearer`, `jwt-exchange`.
+    pub kind: String,
+    /// The fields that a tenant gives.
+    pub fields: Vec<String>,
+    /// The header that carries it, if the manifest names one.
+    pub header: Option<String>,
+    /// Where it is exchanged for a token, if it is.
+    pub token_endpoint: Option<String>,
+    /// The scopes that are asked for.
+    pub scope: Option<String>,
 }
 
 /// One step.
@@ -111,8 +167,12 @@ pub struct CredentialLine {
 pub struct StepLine {
     /// Its id.
     pub id: StepId,
+    /// The operations it may call.
+    pub uses: Vec<OperationId>,
     /// The steps before it.
     pub needs: Vec<StepId>,
+    /// What it reads back of earlier steps: the properties by entity type.
+    pub reads: BTreeMap<String, Vec<String>>,
     /// It runs once for each partition.
     pub partitioned: bool,
     /// The entity types it emits, with their classes.
@@ -133,10 +193,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     findings.extend(warnings.into_iter().filter(|f| !f.is_error()));
     Ok(Inspection {
         digest: digest(bytes),
+        signature: None,
         size_bytes: bytes.len(),
         imports: shape.imports.into_iter().map(str::to_owned).collect(),
         exports: shape.exports.into_iter().map(str::to_owned).collect(),
         hosts: hosts(&manifest),
+        token_endpoints: token_endpoints(&manifest),
         operations: operations(&manifest),
         config: config(&manifest),
         credentials: credentials(&manifest),
@@ -153,6 +215,10 @@ fn hosts(manifest: &Manifest) -> BTreeSet<String> {
         manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind)).map(|url| format!("POST {url}"));
     let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
     requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
+}
+
+fn token_endpoints(manifest: &Manifest) -> BTreeSet<String> {
+    manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind)).map(str::to_owned).collect()
 }
 
 fn text_of(parts: &[Part]) -> String {
@@ -182,6 +248,18 @@ fn operations(manifest: &Manifest) -> Vec<OperationGroup> {
             id: operation.id.clone(),
             request: operation.request.clone(),
             arguments: arguments.map(|(_, name, argument)| (name.to_owned(), argument.rule.to_string())).collect(),
+            headers: operation.headers.clone(),
+            document: match &operation.body {
+                Some(Body::Graphql { document, .. }) => Some(document.clone()),
+                Some(Body::Form { .. } | Body::Json { .. }) | None => None,
+            },
+            response_headers: operation.response_headers.clone(),
+            blanked: manifest
+                .scrub
+                .iter()
+                .filter(|rule| rule.operations.contains(&operation.id))
+                .map(|rule| rule.path.clone())
+                .collect(),
             pages: match operation.pages {
                 Pages::None => "none",
                 Pages::Link => "link",
@@ -205,23 +283,53 @@ fn config(manifest: &Manifest) -> Vec<ConfigLine> {
         rule: field.rule.as_ref().map(ToString::to_string),
         default: field.default.clone(),
         derived_from: field.derive.as_ref().map(|d| d.from.clone()),
+        values: {
+            let cases = field.derive.iter().flat_map(|d| d.cases.iter().map(|(_, value)| value.clone()));
+            cases.collect::<BTreeSet<_>>().into_iter().collect()
+        },
     };
     manifest.config.iter().map(line).collect()
 }
 
 fn credentials(manifest: &Manifest) -> Vec<CredentialLine> {
-    let mut slots: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let mut slots: BTreeMap<String, Vec<MethodLine>> = BTreeMap::new();
     for method in &manifest.credentials {
-        let fields = method.kind.fields().into_iter().map(|(name, _)| name.to_owned()).collect();
-        slots.entry(method.slot.to_string()).or_default().insert(method.method.clone(), fields);
+        slots.entry(method.slot.to_string()).or_default().push(method_line(method));
     }
     slots.into_iter().map(|(slot, methods)| CredentialLine { slot, methods }).collect()
+}
+
+fn method_line(method: &CredentialMethod) -> MethodLine {
+    let kind = match &method.kind {
+        CredentialKind::Header { .. } => "header",
+        CredentialKind::Basic => "basic",
+        CredentialKind::Bearer => "bearer",
+        CredentialKind::Oauth2ClientCredentials { .. } => "oauth2-client-credentials",
+        CredentialKind::Oauth2RefreshToken { .. } => "oauth2-refresh-token",
+        CredentialKind::JwtExchange { .. } => "jwt-exchange",
+    };
+    MethodLine {
+        method: method.method.clone(),
+        kind: kind.to_owned(),
+        fields: method.kind.fields().into_iter().map(|(name, _)| name.to_owned()).collect(),
+        header: match &method.kind {
+            CredentialKind::Header { header, format } => Some(format!("{header}: {format}")),
+            _ => None,
+        },
+        token_endpoint: crate::check::token_url(&method.kind).map(str::to_owned),
+        scope: match &method.kind {
+            CredentialKind::Oauth2ClientCredentials { scope, .. } if !scope.is_empty() => Some(scope.clone()),
+            _ => None,
+        },
+    }
 }
 
 fn steps(manifest: &Manifest) -> Vec<StepLine> {
     let line = |step: &porthole_model::manifest::Step| StepLine {
         id: step.id.clone(),
+        uses: step.uses.clone(),
         needs: step.needs.clone(),
+        reads: step.reads.iter().map(|r| (r.entity_type.clone(), r.properties.clone())).collect(),
         partitioned: step.partitioned,
         entities: step.entities.iter().map(|e| (e.entity_type.clone(), e.class.clone())).collect(),
         relationships: step.relationships.iter().map(|r| format!("{} {} {}", r.from, r.verb, r.to)).collect(),

@@ -23,6 +23,7 @@ pub mod config;
 pub mod datamodel;
 pub mod diff;
 mod error;
+pub mod evidence;
 mod finding;
 #[cfg(test)]
 mod fixture;
@@ -37,7 +38,7 @@ mod text;
 pub mod trust;
 mod wasm;
 
-pub use admit::{Admitted, admit};
+pub use admit::{Admitted, admit, admit_with};
 pub use author::read_manifest;
 pub use check::check;
 pub use component::componentize;
@@ -45,7 +46,7 @@ pub use config::{config_schema, resolve_config};
 pub use diff::{Change, Diff, Direction, Verdict, diff};
 pub use error::{RegistryError, Result};
 pub use finding::{Finding, Findings, Position, Severity};
-pub use inspect::{Inspection, inspect, render};
+pub use inspect::{Inspection, SignatureLine, SignatureStanding, inspect, render};
 pub use key::{KeyId, PublicKey, SigningKey};
 pub use pack::{MAX_MODULE_BYTES, Packed, Unpacked, pack, unpack};
 pub use readonly::Proof;

@@ -323,6 +323,29 @@ fn the_same_source_packs_to_the_same_bytes() {
 }
 
 #[test]
+fn a_diff_says_what_got_wider_and_exits_so() {
+    let cli = Cli::new();
+    let old = cli.file("old.porthole");
+    cli.pack(&old).ok();
+    let manifest = fs::read_to_string(GITHUB_MANIFEST).unwrap().replace("type = \"=all\"", "type = '^(all|private)$'");
+    let (author, new) = (cli.file("wider.toml"), cli.file("new.porthole"));
+    fs::write(&author, manifest).unwrap();
+    let wasm = guest_file("github").unwrap();
+    let (author, wasm) = (author.to_str().unwrap(), wasm.to_str().unwrap());
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    cli.call(&["module", "pack", "--manifest", author, "--wasm", wasm, "--out", new]).ok();
+    assert!(cli.call(&["module", "diff", old, old]).ok().contains("equal"));
+    let wider = cli.call(&["module", "diff", old, new]);
+    assert_eq!(wider.code, 3, "{}{}", wider.out, wider.err);
+    let example = "> GET https://api.github.com/orgs/acme/repos?per_page=100&type=private";
+    assert!(wider.out.contains(example), "{}", wider.out);
+    let json = cli.call(&["module", "diff", old, new, "--json"]);
+    assert_eq!(json.code, 3);
+    assert_eq!(json.json()["verdict"], "wider");
+    assert!(cli.call(&["module", "diff", old, "/nowhere.porthole"]).refused(1).contains("/nowhere.porthole"));
+}
+
+#[test]
 fn a_manifest_that_calls_a_mutation_a_query_is_refused_with_its_line() {
     let cli = Cli::new();
     let manifest = fs::read_to_string(GITHUB_MANIFEST).unwrap();

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use porthole_model::grant::Grant;
 use porthole_model::grant_proposal::propose;
 use porthole_model::run::Outcome;
+use porthole_runner::replay::admission;
 use porthole_runner::replay::compare::{Comparison, compare};
 use porthole_runner::replay::offline::{Module, ReplayError, Replayed};
 use porthole_runner::replay::smoke::{Evidence, smoke};
@@ -388,7 +389,7 @@ async fn a_smoke_run_shows_that_a_module_answers_and_does_the_same_twice() {
     let world = hostile(&["vary-objects"]).await;
     let github = packed("github").unwrap();
     let evidence = smoked(&world, &github.bytes).await;
-    assert_eq!(evidence.problems(), Vec::<String>::new(), "{evidence:?}");
+    assert!(admission::evidence(&evidence).findings().is_empty(), "{evidence:?}");
     assert!(evidence.compiled && evidence.isolated && evidence.component_bytes == github.bytes.len() as u64);
     assert!(evidence.digests.len() == 2 && evidence.digests[0] == evidence.digests[1]);
     for step in &github.manifest.steps {
@@ -402,7 +403,9 @@ async fn a_smoke_run_shows_that_a_module_answers_and_does_the_same_twice() {
     (ghost.id, ghost.entities, ghost.needs) = ("ghost".parse().unwrap(), Vec::new(), Vec::new());
     manifest.steps.push(ghost);
     let evidence = smoked(&world, &packed_with("github", &manifest).unwrap().bytes).await;
-    assert_eq!(evidence.problems(), ["the code has no step `ghost`, which the manifest declares"]);
+    let findings = admission::evidence(&evidence).findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].to_string().starts_with("step `ghost`: is declared, and the code has no such step"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

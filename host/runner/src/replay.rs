@@ -5,6 +5,7 @@
 //! go as its record says?), [`compare`] (what would another version have done?), [`smoke`] (does it answer at all, and
 //! twice the same?).
 
+pub mod admission;
 pub mod call_key;
 pub mod compare;
 pub mod lenient;

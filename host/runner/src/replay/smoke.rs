@@ -58,27 +58,6 @@ pub struct Evidence {
     pub error: Option<String>,
 }
 
-impl Evidence {
-    /// What stands in the way of an admission; nothing when it is empty.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        problems.extend(self.error.clone());
-        for step in &self.missing_steps {
-            problems.push(format!("the code has no step `{step}`, which the manifest declares"));
-        }
-        if self.answers_undeclared {
-            problems.push("the code finishes a step that the manifest doesn't declare".to_owned());
-        }
-        if let [first, second] = self.digests.as_slice()
-            && first != second
-        {
-            problems.push(format!("two runs of the same input differ: {first} and {second}"));
-        }
-        problems
-    }
-}
-
 /// Runs a module twice with nobody to answer its calls. What goes wrong is in the evidence.
 pub async fn smoke(tools: &Tools, module: &Module) -> Evidence {
     let mut evidence = Evidence { component_bytes: module.size(), ..Evidence::default() };

@@ -1,9 +1,13 @@
 //! `porthole module pack | inspect`: files in, files out.
 
+use super::sign::{beside, read_signature};
 use super::{read, refused};
 use crate::output;
 use anyhow::{Context as _, Result};
 use clap::Args;
+use porthole_model::id::ModuleDigest;
+use porthole_registry::key::PublicKey;
+use porthole_registry::{SignatureLine, SignatureStanding};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +28,12 @@ pub(crate) struct Pack {
 pub(crate) struct Inspect {
     /// A packed module.
     file: PathBuf,
+    /// Its signature [default: FILE.sig, if it is there].
+    #[arg(long)]
+    sig: Option<PathBuf>,
+    /// The publisher's public key, to check the signature with.
+    #[arg(long)]
+    key: Option<PathBuf>,
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -51,13 +61,35 @@ impl Pack {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let inspection = porthole_registry::inspect::inspect(&read(&self.file)?)
+        let mut inspection = porthole_registry::inspect::inspect(&read(&self.file)?)
             .with_context(|| format!("{} can't be inspected", self.file.display()))?;
+        inspection.signature = self.signature(inspection.digest)?;
         if self.json {
             output::json(&inspection)?;
         } else {
             output::line(porthole_registry::inspect::render(&inspection));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is known of the signature: nothing, when there is none and nobody named one.
+    fn signature(&self, module: ModuleDigest) -> Result<Option<SignatureLine>> {
+        let path = beside(&self.file, self.sig.clone());
+        if self.sig.is_none() && self.key.is_none() && !path.exists() {
+            return Ok(None);
+        }
+        let signature = read_signature(&path)?;
+        let key = match &self.key {
+            Some(key) => Some(PublicKey::from_pem(&read(key)?).with_context(|| key.display().to_string())?),
+            None => None,
+        };
+        let standing = match key {
+            _ if signature.module != module => SignatureStanding::Broken,
+            None => SignatureStanding::Unchecked,
+            Some(key) if key.id() == signature.key && signature.is_by(&key) => SignatureStanding::Holds,
+            Some(_) => SignatureStanding::Broken,
+        };
+        let (publisher, key) = (signature.publisher.to_string(), signature.key.short().to_string());
+        Ok(Some(SignatureLine { publisher, key, standing }))
     }
 }

@@ -9,12 +9,14 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use jiff::Timestamp;
 use porthole_model::id::ModuleDigest;
-use porthole_registry::admit::Admitted;
+use porthole_registry::admit::{Admitted, admit, admit_with};
 use porthole_registry::approval::{Approval, ApprovalKind, Decision};
+use porthole_registry::evidence::Evidence;
 use porthole_registry::sign::ModuleSignature;
 use porthole_registry::trust::{self, Book, Standing, Version};
 use porthole_runner::compile::Compiler;
 use porthole_runner::replay::offline::{Module, Tools};
+use porthole_runner::replay::{admission, smoke};
 use porthole_runner::trust::Judge;
 use porthole_store::PlatformTx;
 use porthole_store::modules::{self, NewModule};
@@ -36,7 +38,7 @@ pub(crate) struct Publish {
 impl Publish {
     pub(super) async fn run(self, cx: &Cx) -> Result<ExitCode> {
         let bytes = read(&self.file)?;
-        let admitted = porthole_registry::admit::admit(&bytes)
+        let admitted = admit(&bytes)
             .map_err(|findings| refused(&format!("{} is not admitted", self.file.display()), &findings))?;
         let sig = beside(&self.file, self.sig);
         if !sig.exists() {
@@ -63,7 +65,9 @@ impl Publish {
         tx.rollback().await?;
         if !known {
             // It takes seconds, so no transaction waits for it.
-            smoke(cx, &self.worker, bytes.clone()).await?;
+            let found = smoke(cx, &self.worker, &bytes).await?;
+            admit_with(&bytes, &found)
+                .map_err(|findings| refused(&format!("{} is not admitted", self.file.display()), &findings))?;
         }
         let mut tx = db.store.begin().await?;
         let known = accept(&mut tx, &judge, &admitted, &signature).await?;
@@ -127,20 +131,19 @@ async fn accept(tx: &mut PlatformTx, judge: &Judge, admitted: &Admitted, signatu
 
 /// Runs it twice with nobody to answer its calls: does the code load, does it have the steps that its manifest declares,
 /// does it do the same twice?
-async fn smoke(cx: &Cx, flags: &WorkerFlags, bytes: Vec<u8>) -> Result<()> {
+async fn smoke(cx: &Cx, flags: &WorkerFlags, bytes: &[u8]) -> Result<Evidence> {
     let settings = &cx.settings;
     let tools = Tools {
         compiler: Arc::new(Compiler::new(&settings.bin_dir, &settings.data)?),
         sandbox: settings.bin_dir.join("porthole-sandbox"),
         allow_weak_isolation: flags.allow_weak_isolation,
     };
-    let evidence = porthole_runner::replay::smoke::smoke(&tools, &Module::admit(bytes)?).await;
-    let problems = evidence.problems();
-    if !problems.is_empty() {
-        bail!("the smoke run found:\n  {}", problems.join("\n  "));
+    let shown = smoke::smoke(&tools, &Module::admit(bytes.to_vec())?).await;
+    let evidence = admission::evidence(&shown);
+    if evidence.findings().is_empty() {
+        output::line(format!("smoke run: it loads, {} tasks answered, twice the same", shown.tasks.len()));
     }
-    output::line(format!("smoke run: it loads, {} tasks answered, twice the same", evidence.tasks.len()));
-    Ok(())
+    Ok(evidence)
 }
 
 /// Approves what is no wider than an approved version, if the operator's policy says so.
