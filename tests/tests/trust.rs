@@ -13,7 +13,7 @@ use porthole_model::id::{ModuleDigest, Name};
 use porthole_model::run::{Fault, Outcome, RunMode};
 use porthole_registry::Packed;
 use porthole_registry::approval::ApprovalKind;
-use porthole_registry::key::SigningKey;
+use porthole_registry::key::{KeyId, SigningKey};
 use porthole_registry::sign::ModuleSignature;
 use porthole_registry::trust::Policy;
 use porthole_runner::trust::Judge;
@@ -23,7 +23,7 @@ use porthole_store::runs::Run;
 use porthole_store::signing_keys::{NewEnd, NewKey};
 use porthole_store::{PlatformTx, approvals, publishers};
 use porthole_tests::fake_github::FakeGithub;
-use porthole_tests::trust::{PUBLISHER, PUBLISHER_KEY, approve, key, publish};
+use porthole_tests::trust::{PUBLISHER, PUBLISHER_KEY, REVIEWERS, approve, key, publish};
 use porthole_tests::world::{World, WorldBuilder, op, packed, packed_with};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -259,6 +259,22 @@ async fn what_is_no_wider_takes_one_person_or_the_policy() {
     says(&message, &["0 of 1 approvals; the policy approved it once, and `[approval] automatic` is off now"]);
     world.parts.judge = Arc::new(Judge::new(Policy { automatic: true }));
     assert_eq!(world.run().await.unwrap().outcome, Some(Outcome::Succeeded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_keys_that_the_operator_names_count() {
+    let fake = fake().await;
+    let mut world = vouched(&fake).await;
+    let id = |pem: &str| key(pem).unwrap().public().id();
+    let (publisher, ada, ben) = (id(PUBLISHER_KEY), id(REVIEWERS[0].1), id(REVIEWERS[1].1));
+    let judge = |keys: &[KeyId]| Arc::new(Judge::new(Policy::default()).pinned(keys.iter().copied().collect()));
+    world.parts.judge = judge(&[publisher, ada, ben]);
+    assert_eq!(world.run().await.unwrap().outcome, Some(Outcome::Succeeded));
+    // Someone put a reviewer of their own into the database: that approval is none.
+    world.parts.judge = judge(&[publisher, ada]);
+    says(&denied(&world.run().await.unwrap(), Fault::Guest), &["1 of 2 approvals"]);
+    world.parts.judge = judge(&[ada, ben]);
+    says(&denied(&world.run().await.unwrap(), Fault::Guest), &["none of those that `[approval] keys`"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

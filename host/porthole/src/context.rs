@@ -88,7 +88,8 @@ impl Cx {
 
     /// Says which modules may run, under the operator's policy.
     pub(crate) fn judge(&self) -> Arc<Judge> {
-        Arc::new(Judge::new(Policy { automatic: self.settings.file.approval.automatic }))
+        let approval = &self.settings.file.approval;
+        Arc::new(Judge::new(Policy { automatic: approval.automatic }).pinned(approval.keys.clone()))
     }
 
     /// The room for secrets. The key file of this machine or a key service wraps; what the other of the two wrapped

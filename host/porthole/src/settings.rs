@@ -5,9 +5,10 @@ use anyhow::{Context as _, Result, bail};
 use porthole_egress::secret::{DEFAULT_MOUNT, DEFAULT_NAME, TransitConfig};
 use porthole_egress::{EgressConfig, Reserved};
 use porthole_model::grant::Ceiling;
+use porthole_registry::key::KeyId;
 use porthole_runner::worker::DEFAULT_LEASE;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What every command needs to know.
@@ -64,6 +65,16 @@ pub(crate) struct AuditTable {
 pub(crate) struct ApprovalTable {
     /// A version that may do nothing that an approved version may not needs no person.
     pub automatic: bool,
+    /// The only keys of publishers and reviewers that count (`porthole publisher list`, `porthole reviewer list`), so
+    /// that whoever can write to the database can't add people of their own. Empty: all that are registered.
+    #[serde(deserialize_with = "key_ids")]
+    pub keys: BTreeSet<KeyId>,
+}
+
+fn key_ids<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<KeyId>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = |text: &String| text.parse().map_err(|e| serde::de::Error::custom(format!("key `{text}`: {e}")));
+    texts.iter().map(read).collect()
 }
 
 /// `[key]`: who holds the key-encryption key, which wraps the tenants' data keys.

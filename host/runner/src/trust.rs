@@ -2,11 +2,12 @@
 //! again when the code is handed to the sandbox, and both times the register is read anew: between the two, a version can
 //! be yanked, a key ended, a byte changed.
 
+use jiff::Timestamp;
 use porthole_model::id::{ModuleDigest, Name};
 use porthole_model::manifest::Manifest;
 use porthole_registry::approval::Approval;
 use porthole_registry::diff::{Verdict, diff};
-use porthole_registry::key::PublicKey;
+use porthole_registry::key::{KeyId, PublicKey};
 use porthole_registry::pack::{digest, manifest_of};
 use porthole_registry::sign::ModuleSignature;
 use porthole_registry::trust::{
@@ -17,13 +18,18 @@ use porthole_store::modules::{self, Module};
 use porthole_store::signing_keys::SigningKey;
 use porthole_store::tx::AnyTx;
 use porthole_store::{Store, StoreError, approvals, publishers, reviewers};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+
+/// Why a key of the register doesn't count.
+const NOT_PINNED: &str = "it is none of those that `[approval] keys` of porthole.toml names";
 
 /// Asks the register, under the operator's policy.
 #[derive(Debug, Default)]
 pub struct Judge {
     policy: Policy,
+    /// The only keys that count, if the operator names any: whoever can write to the register can't add to these.
+    pinned: BTreeSet<KeyId>,
     /// What was compared already. Both sides are known by their digests, so an answer stays right.
     verdicts: Mutex<BTreeMap<(ModuleDigest, ModuleDigest), Verdict>>,
 }
@@ -43,7 +49,14 @@ impl Judge {
     /// A judge under a policy.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, verdicts: Mutex::default() }
+        Self { policy, pinned: BTreeSet::new(), verdicts: Mutex::default() }
+    }
+
+    /// Only these keys of publishers and reviewers count, whatever else the register has. None named: all of the
+    /// register's.
+    #[must_use]
+    pub fn pinned(self, keys: BTreeSet<KeyId>) -> Self {
+        Self { pinned: keys, ..self }
     }
 
     /// The operator's policy.
@@ -89,7 +102,7 @@ impl Judge {
         name: &Name,
         about: Option<ModuleDigest>,
     ) -> Result<Book, StoreError> {
-        let mut book = read(tx, name).await?;
+        let mut book = read(tx, name, &self.pinned).await?;
         let about: Vec<_> = book.versions.iter().map(|v| v.digest).filter(|d| about.is_none_or(|a| a == *d)).collect();
         for module in &about {
             for (old, new) in book.comparisons(*module) {
@@ -145,8 +158,9 @@ async fn manifest(tx: &mut impl AnyTx, module: ModuleDigest) -> Result<Option<Ma
 
 /// Everything the register says about a module's versions. A row that doesn't say what this program writes counts for
 /// nothing, which can only make less run.
-async fn read(tx: &mut impl AnyTx, name: &Name) -> Result<Book, StoreError> {
+async fn read(tx: &mut impl AnyTx, name: &Name, pinned: &BTreeSet<KeyId>) -> Result<Book, StoreError> {
     let mut book = Book::default();
+    let keys = |rows: &[SigningKey]| keys(rows, pinned);
     for row in publishers::list(tx).await? {
         let publisher =
             Publisher { name: row.name.clone(), people: row.people.into_iter().collect(), keys: keys(&row.keys) };
@@ -182,7 +196,7 @@ async fn read(tx: &mut impl AnyTx, name: &Name) -> Result<Book, StoreError> {
     Ok(book)
 }
 
-fn keys(rows: &[SigningKey]) -> Vec<RegisteredKey> {
+fn keys(rows: &[SigningKey], pinned: &BTreeSet<KeyId>) -> Vec<RegisteredKey> {
     let read = |row: &SigningKey| {
         // A row whose id isn't its key's was changed by someone.
         let public = PublicKey::from_pem(row.public_key.as_bytes()).ok().filter(|k| k.id().to_string() == row.id);
@@ -190,7 +204,15 @@ fn keys(rows: &[SigningKey]) -> Vec<RegisteredKey> {
         if public.is_none() {
             tracing::warn!(key = row.id, "a public key can't be read");
         }
-        Some(RegisteredKey { public: public?, ended })
+        let public = public?;
+        // As if it had never counted; so every message that names an ended key names this reason.
+        let stray = !pinned.is_empty() && !pinned.contains(&public.id());
+        let ended = if stray {
+            Some(Ended { at: Timestamp::UNIX_EPOCH, reason: NOT_PINNED.to_owned(), void: true })
+        } else {
+            ended
+        };
+        Some(RegisteredKey { public, ended })
     };
     rows.iter().filter_map(read).collect()
 }

@@ -49,7 +49,8 @@ pub struct Swept {
     pub worker: String,
 }
 
-/// Claims the run that has waited longest, of whatever tenant. Runs of an instance that has an active run wait.
+/// Claims the run that has waited longest, of whatever tenant. Runs of an instance that has an active run wait, and so do
+/// those behind its first: while another worker is about to take the first, this one must not take the second.
 ///
 /// # Errors
 /// When the database fails.
@@ -126,7 +127,9 @@ async fn lease_next(tx: &mut impl Conn, worker: &str, lease: Duration, only: Opt
              WHERE q.lease_until IS NULL AND q.available_at <= now() AND ($1::uuid IS NULL OR q.run_id = $1) \
                AND NOT EXISTS (SELECT 1 FROM run_queue o \
                    WHERE o.tenant_id = q.tenant_id AND o.instance_id = q.instance_id AND o.run_id <> q.run_id \
-                     AND (o.lease_until IS NOT NULL OR o.held_fence IS NOT NULL)) \
+                     AND (o.lease_until IS NOT NULL OR o.held_fence IS NOT NULL \
+                         OR ($1::uuid IS NULL AND q.held_fence IS NULL \
+                             AND (o.available_at, o.run_id) < (q.available_at, q.run_id)))) \
              ORDER BY q.available_at, q.run_id LIMIT 1 FOR UPDATE OF q SKIP LOCKED) \
          UPDATE run_queue q SET fence = q.fence + 1, worker = $2, lease_until = now() + make_interval(secs => $3) \
          FROM next WHERE q.tenant_id = next.tenant_id AND q.run_id = next.run_id \
