@@ -390,6 +390,7 @@ async fn a_smoke_run_shows_that_a_module_answers_and_does_the_same_twice() {
     let github = packed("github").unwrap();
     let evidence = smoked(&world, &github.bytes).await;
     assert!(admission::evidence(&evidence).findings().is_empty(), "{evidence:?}");
+    assert!(evidence.code_bytes > evidence.component_bytes, "{evidence:?}");
     assert!(evidence.compiled && evidence.isolated && evidence.component_bytes == github.bytes.len() as u64);
     assert!(evidence.digests.len() == 2 && evidence.digests[0] == evidence.digests[1]);
     for step in &github.manifest.steps {

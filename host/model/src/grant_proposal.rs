@@ -21,7 +21,6 @@ pub const PROPOSED_VALUES: usize = 5;
 
 /// What would have sufficed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Proposal {
     /// The whole grant.
     pub grant: Grant,

@@ -46,7 +46,6 @@ pub(crate) struct Replay {
 
 /// What a replay came to. No time and no place is in it: two replays print the same bytes.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Report {
     module: String,
     module_digest: String,

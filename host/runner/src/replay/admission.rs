@@ -9,6 +9,7 @@ pub fn evidence(smoke: &smoke::Evidence) -> Evidence {
     // Taken apart without `..`, so that a new field can't be forgotten.
     let smoke::Evidence {
         compiled,
+        code_bytes: _,
         component_bytes: _,
         isolated: _,
         tasks: _,

@@ -3,7 +3,7 @@
 //! would have asked of the provider and this one didn't.
 
 use super::call_key::{CallIndex, CallKey, OpenPages};
-use super::replayer::{ReplayFault, note};
+use super::replayer::{ReplayFault, Together, note};
 use crate::calls::{check_credential, layer_number};
 use crate::task_calls::{TaskCalls, page_token};
 use crate::transcript::{TaskKey, Transcript};
@@ -70,13 +70,13 @@ impl Lenient {
         ask: AskId,
         calls: &[Call],
     ) -> Result<Vec<Result<Response, CallError>>, ReplayFault> {
-        let mut answers = Vec::with_capacity(calls.len());
+        let mut answers = Together::new(calls.len());
         for (place, call) in calls.iter().enumerate() {
             let answer = self.one(task, page_token(ask, place), call)?;
             note(&mut task.ledger(), call, &answer);
-            answers.push(answer);
+            answers.push(task, answer)?;
         }
-        Ok(answers)
+        Ok(answers.into_answers())
     }
 
     fn one(&self, task: &TaskCalls, token: u64, call: &Call) -> Result<Result<Response, CallError>, ReplayFault> {

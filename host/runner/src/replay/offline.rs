@@ -91,7 +91,7 @@ impl ReplayError {
     /// The guest did something else than in the run: an answer, and no mishap.
     #[must_use]
     pub fn is_difference(&self) -> bool {
-        matches!(self, Self::Fault(fault) if !matches!(fault, ReplayFault::Transcript(_)))
+        matches!(self, Self::Fault(fault) if !matches!(fault, ReplayFault::Transcript(_) | ReplayFault::TooMuch { .. }))
     }
 }
 
@@ -134,13 +134,12 @@ impl Module {
         self.component.len() as u64
     }
 
-    /// Has it compiled, unless it is already.
+    /// Has it compiled, unless it is already. The result is the size of the code, in bytes.
     ///
     /// # Errors
     /// When the compiler refuses it.
-    pub async fn compile(&self, tools: &Tools) -> Result<(), ReplayError> {
-        tools.compiler.code(self.digest, &self.component).await?;
-        Ok(())
+    pub async fn compile(&self, tools: &Tools) -> Result<u64, ReplayError> {
+        Ok(tools.compiler.code(self.digest, &self.component).await?.len() as u64)
     }
 
     /// Name and version, for people.

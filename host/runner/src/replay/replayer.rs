@@ -9,7 +9,7 @@ use crate::transcript::TranscriptError;
 use porthole_model::grant::Denial;
 use porthole_model::id::Slot;
 use porthole_model::slice::SliceLedger;
-use porthole_wire::{AskId, Call, CallError, Response, TaskEnd};
+use porthole_wire::{AskId, Call, CallError, MAX_TO_SANDBOX_BYTES, Response, TaskEnd};
 use tokio_util::sync::CancellationToken;
 
 /// How much of an argument is shown, in characters.
@@ -82,6 +82,12 @@ pub enum ReplayFault {
     /// A task that the run had.
     #[error("{0} ran in the run and doesn't here: the module lists other partitions")]
     NoTask(String),
+    /// The bodies of one question are more than a sandbox is sent.
+    #[error("{task}: the transcript answers one question with more than {max} bytes", max = MAX_TO_SANDBOX_BYTES)]
+    TooMuch {
+        /// The task.
+        task: String,
+    },
     /// The transcript.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
@@ -157,6 +163,33 @@ pub(super) fn note(ledger: &mut SliceLedger, call: &Call, answer: &Result<Respon
         Err(CallError::Limit(message)) => ledger.faulted("limit", message, None),
         Err(CallError::BadToken) => {}
         Err(CallError::Cancelled) => ledger.cancelled(),
+    }
+}
+
+/// The answers to one question. A transcript may be made to unpack to more than there is memory; what doesn't fit a frame
+/// is refused before it is together.
+pub(super) struct Together {
+    answers: Vec<Result<Response, CallError>>,
+    bytes: usize,
+}
+
+impl Together {
+    /// With room for so many.
+    pub(super) fn new(calls: usize) -> Self {
+        Self { answers: Vec::with_capacity(calls), bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, task: &TaskCalls, answer: Result<Response, CallError>) -> Result<(), ReplayFault> {
+        self.bytes += answer.as_ref().map_or(0, |response| response.body.len());
+        if self.bytes > MAX_TO_SANDBOX_BYTES {
+            return Err(ReplayFault::TooMuch { task: task.key().to_string() });
+        }
+        self.answers.push(answer);
+        Ok(())
+    }
+
+    pub(super) fn into_answers(self) -> Vec<Result<Response, CallError>> {
+        self.answers
     }
 }
 

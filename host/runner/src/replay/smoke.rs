@@ -38,10 +38,11 @@ const UNKNOWN_STEP: &str = "has no step `";
 
 /// What a smoke run showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Evidence {
     /// The code compiles.
     pub compiled: bool,
+    /// Size of the compiled code, in bytes.
+    pub code_bytes: u64,
     /// Size of the packed component, in bytes.
     pub component_bytes: u64,
     /// The sandbox loads it, and every wall stood.
@@ -61,6 +62,14 @@ pub struct Evidence {
 /// Runs a module twice with nobody to answer its calls. What goes wrong is in the evidence.
 pub async fn smoke(tools: &Tools, module: &Module) -> Evidence {
     let mut evidence = Evidence { component_bytes: module.size(), ..Evidence::default() };
+    // The compiler has limits of its own.
+    match module.compile(tools).await {
+        Ok(size) => (evidence.compiled, evidence.code_bytes) = (true, size),
+        Err(e) => {
+            evidence.error = Some(told(&e));
+            return evidence;
+        }
+    }
     match tokio::time::timeout(WALL, twice(tools, module, &mut evidence)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => evidence.error = Some(told(&e)),
@@ -70,8 +79,6 @@ pub async fn smoke(tools: &Tools, module: &Module) -> Evidence {
 }
 
 async fn twice(tools: &Tools, module: &Module, evidence: &mut Evidence) -> Result<(), ReplayError> {
-    module.compile(tools).await?;
-    evidence.compiled = true;
     for _ in 0..2 {
         let mut digest = blake3::Hasher::new();
         // First as a run would. Steps with partitions may list none without a provider; so then each once more, alone,

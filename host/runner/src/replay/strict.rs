@@ -1,6 +1,6 @@
 //! The replay of the module that ran: call by call, nothing else, nothing more, nothing less.
 
-use super::replayer::{ReplayFault, note, shown};
+use super::replayer::{ReplayFault, Together, note, shown};
 use crate::task_calls::TaskCalls;
 use crate::transcript::{Ended, TaskKey, Transcript};
 use porthole_model::id::Slot;
@@ -36,7 +36,7 @@ impl Strict {
         calls: &[Call],
     ) -> Result<Vec<Result<Response, CallError>>, ReplayFault> {
         let key = task.key();
-        let mut answers = Vec::with_capacity(calls.len());
+        let mut answers = Together::new(calls.len());
         for (place, call) in (0..).zip(calls) {
             let answer = self.one(&key, ask, place, call)?;
             let mut ledger = task.ledger();
@@ -48,9 +48,9 @@ impl Strict {
                 ledger.page_opened(*token);
             }
             drop(ledger);
-            answers.push(answer);
+            answers.push(task, answer)?;
         }
-        Ok(answers)
+        Ok(answers.into_answers())
     }
 
     fn one(
