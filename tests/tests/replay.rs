@@ -144,6 +144,12 @@ fn forge(file: &Path, mut lines: Vec<Value>) {
     };
     let text = |line: &Value| format!("{line}\n");
     let (mut heard, mut tasks, mut calls) = (BTreeMap::new(), BTreeMap::new(), 0);
+    // Each body's hash into its call's line.
+    for at in 1..lines.len() {
+        let Some(body) = lines[at]["body"]["text"].as_str().map(str::to_owned) else { continue };
+        let hash = serde_json::json!({ "bytes": body.len(), "sha256": sha256(body.as_bytes()) });
+        lines[at - 1]["call"]["answer"]["response"]["body"] = hash;
+    }
     for line in &mut lines {
         if let Some(task) = of(line, "call") {
             let (all, n) = heard.entry(task).or_insert((String::new(), 0));
@@ -180,11 +186,11 @@ async fn an_edited_transcript_is_found_and_a_forged_one_is_not_the_runs() {
     let at = lines.iter().position(|l| l["call"]["call"]["begin"]["operation"] == "list-org-repos").unwrap();
     // A repository that is said to be private.
     let mut edited = lines.clone();
-    let body = edited[at]["call"]["answer"]["response"]["text"].as_str().unwrap().to_owned();
+    let body = edited[at + 1]["body"]["text"].as_str().unwrap().to_owned();
     let mut repos: Vec<Value> = serde_json::from_str(&body).unwrap();
     let private = !repos[0]["private"].as_bool().unwrap();
     (repos[0]["private"], repos[0]["description"]) = (private.into(), "forged".into());
-    edited[at]["call"]["answer"]["response"]["text"] = serde_json::to_string(&repos).unwrap().into();
+    edited[at + 1]["body"]["text"] = serde_json::to_string(&repos).unwrap().into();
     let path = world.path().join("edited");
     let mut out = Vec::new();
     for line in &edited {
@@ -193,7 +199,7 @@ async fn an_edited_transcript_is_found_and_a_forged_one_is_not_the_runs() {
         member.finish().unwrap();
     }
     std::fs::write(&path, out).unwrap();
-    assert!(Transcript::open(&path).unwrap_err().to_string().contains("edited or is gone"));
+    assert!(Transcript::open(&path).unwrap_err().to_string().contains("the line was edited"));
     // With every hash made anew it agrees with itself and replays, and the run's record says that it isn't the run's.
     forge(&path, edited);
     let forged = replay(&world, &module, &path).await.unwrap();
@@ -257,13 +263,13 @@ async fn a_guest_that_does_something_else_is_caught_at_the_call() {
     assert!(said.starts_with("vary-calls, call 2: the module asks for `get-thing(id="), "{said}");
     // A call that the transcript doesn't have, and one that it has and nobody makes.
     let last = *calls.last().unwrap();
-    let said = forged(&world, &module, &lines, |l| drop(l.remove(last))).await;
+    let said = forged(&world, &module, &lines, |l| drop(l.drain(last..last + 2))).await;
     let number = calls.len();
     assert!(said.contains(&format!("vary-calls, call {number}: ")) && said.contains("made no further call"), "{said}");
     let said = forged(&world, &module, &lines, |l| {
-        let mut more = l[last].clone();
-        more["call"]["ask"] = 99.into();
-        l.insert(last + 1, more);
+        let mut more = [l[last].clone(), l[last + 1].clone()];
+        more[0]["call"]["ask"] = 99.into();
+        l.splice(last + 2..last + 2, more);
     });
     let said = said.await;
     assert!(said.contains(&format!("ended after {number} calls, and in the run it made {}", number + 1)), "{said}");

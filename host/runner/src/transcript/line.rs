@@ -19,6 +19,7 @@ use std::fmt;
 pub(super) enum Line<'a> {
     Begin(Header),
     Call(CallLine<'a>),
+    Body(BodyLine<'a>),
     Task(TaskLine),
     End(EndLine),
 }
@@ -186,10 +187,9 @@ pub(super) enum RecordedAnswer<'a> {
         status: u16,
         #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
         headers: Cow<'a, [(String, String)]>,
+        /// None when it is empty.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        text: Option<Cow<'a, str>>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        base64: Option<String>,
+        body: Option<BodyHash>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         empty: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +211,46 @@ pub(super) enum RecordedAnswer<'a> {
     Limit(Cow<'a, str>),
     BadToken,
     Cancelled,
+}
+
+/// What stands for a body in its call's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct BodyHash {
+    bytes: u64,
+    sha256: String,
+}
+
+impl BodyHash {
+    pub(super) fn of(body: &[u8]) -> Self {
+        let sha256 = hex::encode(ring::digest::digest(&ring::digest::SHA256, body));
+        Self { bytes: body.len() as u64, sha256 }
+    }
+}
+
+/// A body, right after its call.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum BodyLine<'a> {
+    Text(Cow<'a, str>),
+    Base64(String),
+}
+
+impl<'a> BodyLine<'a> {
+    pub(super) fn of(body: &'a [u8]) -> Self {
+        match std::str::from_utf8(body) {
+            Ok(text) => Self::Text(Cow::Borrowed(text)),
+            Err(_) => Self::Base64(STANDARD.encode(body)),
+        }
+    }
+
+    /// None when it isn't what it claims to be.
+    pub(super) fn into_bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_owned().into_bytes()),
+            Self::Base64(base64) => STANDARD.decode(base64).ok(),
+        }
+    }
 }
 
 /// The end of a task.
@@ -294,21 +334,13 @@ impl<'a> RecordedAnswer<'a> {
     pub(super) fn of(answer: &'a Result<Response, CallError>) -> Self {
         let optional = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         match answer {
-            Ok(response) => {
-                let (text, base64) = match std::str::from_utf8(&response.body) {
-                    Ok("") => (None, None),
-                    Ok(text) => (Some(Cow::Borrowed(text)), None),
-                    Err(_) => (None, Some(STANDARD.encode(&response.body))),
-                };
-                Self::Response {
-                    status: response.status,
-                    headers: (&response.headers).into(),
-                    text,
-                    base64,
-                    empty: response.empty,
-                    next: response.next,
-                }
-            }
+            Ok(response) => Self::Response {
+                status: response.status,
+                headers: (&response.headers).into(),
+                body: (!response.body.is_empty()).then(|| BodyHash::of(&response.body)),
+                empty: response.empty,
+                next: response.next,
+            },
             Err(CallError::Denied { layer, reason, remedy }) => {
                 Self::Denied { layer: layer_of(*layer), reason: reason.into(), remedy: remedy.into() }
             }
@@ -324,16 +356,18 @@ impl<'a> RecordedAnswer<'a> {
         }
     }
 
-    /// None when a body isn't what it claims to be.
-    pub(super) fn into_wire(self) -> Option<Result<Response, CallError>> {
-        Some(match self {
-            Self::Response { status, headers, text, base64, empty, next } => {
-                let body = match (text, base64) {
-                    (None, None) => Vec::new(),
-                    (Some(text), None) => text.into_owned().into_bytes(),
-                    (None, Some(base64)) => STANDARD.decode(base64).ok()?,
-                    (Some(_), Some(_)) => return None,
-                };
+    /// The hash of its body, if it has one.
+    pub(super) fn body(&self) -> Option<&BodyHash> {
+        match self {
+            Self::Response { body, .. } => body.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// With the body that follows.
+    pub(super) fn into_wire(self, body: Vec<u8>) -> Result<Response, CallError> {
+        match self {
+            Self::Response { status, headers, empty, next, .. } => {
                 Ok(Response { status, headers: headers.into_owned(), body, empty, next })
             }
             Self::Denied { layer, reason, remedy } => Err(CallError::Denied {
@@ -350,7 +384,7 @@ impl<'a> RecordedAnswer<'a> {
             Self::Limit(message) => Err(CallError::Limit(message.into_owned())),
             Self::BadToken => Err(CallError::BadToken),
             Self::Cancelled => Err(CallError::Cancelled),
-        })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads a transcript from a file that anyone may have made. Everything is checked before anything is used: the order of
 //! the lines, each task's hash, the digest. What is kept is where each line stands; bodies stay in the file.
 
-use super::line::{CallLine, EndLine, Header, Line, TaskKey, TaskLine};
+use super::line::{BodyHash, BodyLine, CallLine, EndLine, Header, Line, TaskKey, TaskLine};
 use super::recording::{Heard, digest};
 use super::{Ended, MAX_LINE_BYTES, MAX_LINES, TRANSCRIPT_VERSION};
 use flate2::bufread::GzDecoder;
@@ -132,19 +132,32 @@ impl Transcript {
             what: format!("the file has changed since it was opened: {what}"),
         };
         let source = BufReader::new(At { file: &self.file, at: byte });
-        let bytes = member(source).map_err(|e| changed(&e.to_string()))?.0;
-        match parse(&bytes) {
-            Ok(Line::Call(call)) if call.step == key.step && call.partition == key.partition => {
-                answered(call).map(Some).ok_or_else(|| changed("its body"))
+        let (bytes, source) = member(source).map_err(|e| changed(&e.to_string()))?;
+        let line = match parse(&bytes) {
+            Ok(Line::Call(call)) if call.step == key.step && call.partition == key.partition => call,
+            _ => return Err(changed("another line stands here")),
+        };
+        let body = match line.answer.body() {
+            None => Vec::new(),
+            Some(expected) => {
+                let bytes = member(source).map_err(|e| changed(&e.to_string()))?.0;
+                let Ok(Line::Body(body)) = parse(&bytes) else { return Err(changed("the body is gone")) };
+                checked(body, expected).map_err(|what| changed(&what))?
             }
-            _ => Err(changed("another line stands here")),
-        }
+        };
+        let CallLine { ask, place, call, answer, .. } = line;
+        Ok(Some(Answered { ask, place, call: call.into_wire(), answer: answer.into_wire(body) }))
     }
 }
 
-fn answered(line: CallLine<'_>) -> Option<Answered> {
-    let CallLine { ask, place, call, answer, .. } = line;
-    Some(Answered { ask, place, call: call.into_wire(), answer: answer.into_wire()? })
+/// The bytes of a body, if they are those that its call speaks of.
+fn checked(body: BodyLine<'_>, expected: &BodyHash) -> Result<Vec<u8>, String> {
+    let bytes = body.into_bytes().ok_or("a body is no base64")?;
+    if BodyHash::of(&bytes) == *expected {
+        Ok(bytes)
+    } else {
+        Err("the body is not the one that was recorded: the line was edited".to_owned())
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Line<'_>, String> {
@@ -159,6 +172,8 @@ struct Check {
     begin: Option<(Header, Vec<u8>)>,
     tasks: BTreeMap<TaskKey, Open>,
     calls: u64,
+    /// The body that has to come next.
+    body: Option<BodyHash>,
     end: Option<String>,
 }
 
@@ -176,7 +191,12 @@ impl Check {
         if self.end.is_some() {
             return Err("something stands after the `end` line".to_owned());
         }
-        match (parse(bytes)?, self.begin.is_some()) {
+        let line = parse(bytes)?;
+        if let Some(expected) = self.body.take() {
+            let Line::Body(body) = line else { return Err("the body of the call before is gone".to_owned()) };
+            return checked(body, &expected).map(drop);
+        }
+        match (line, self.begin.is_some()) {
             (Line::Begin(header), false) => {
                 let version = header.porthole_transcript;
                 if version != TRANSCRIPT_VERSION {
@@ -190,6 +210,7 @@ impl Check {
             (Line::End(end), true) => self.end(&end),
             (_, false) => Err("a transcript begins with a `begin` line".to_owned()),
             (Line::Begin(_), true) => Err("a second `begin` line".to_owned()),
+            (Line::Body(_), true) => Err("a body without a call".to_owned()),
         }
     }
 
@@ -203,7 +224,7 @@ impl Check {
         if open.last.is_some_and(|last| last >= place) || call.place as usize >= MAX_CALLS_AT_ONCE {
             return Err(format!("the calls of task `{key}` are out of order"));
         }
-        answered(call).ok_or("a body is neither `text` nor `base64`")?;
+        self.body = call.answer.body().cloned();
         open.last = Some(place);
         open.heard.take(bytes);
         open.lines.calls.push(at);

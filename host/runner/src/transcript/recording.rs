@@ -97,7 +97,8 @@ impl Recording {
             heard.lock().unwrap_or_else(PoisonError::into_inner).take(&line);
             self.calls.fetch_add(1, Ordering::Relaxed);
             if let Some(file) = &self.file {
-                file.write(line).await?;
+                let body = answer.as_ref().map(|response| response.body.clone()).unwrap_or_default();
+                file.write_with(line, body).await?;
             }
         }
         Ok(())
@@ -138,7 +139,7 @@ impl Recording {
     }
 }
 
-fn line(line: &Line<'_>) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn line(line: &Line<'_>) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = serde_json::to_vec(line)?;
     bytes.push(b'\n');
     Ok(bytes)

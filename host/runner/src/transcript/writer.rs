@@ -1,7 +1,8 @@
 //! The file of a transcript: a thread that compresses and writes while the run goes on, so that the run is never in
 //! memory. The file is its owner's alone, and has its name only when it is complete.
 
-use super::recording::RecordError;
+use super::line::{BodyLine, Line};
+use super::recording::{RecordError, line as json_line};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::File;
@@ -20,8 +21,14 @@ const LEVEL: Compression = Compression::new(4);
 pub(super) struct Writer {
     part: Part,
     path: PathBuf,
-    lines: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Item>,
     thread: JoinHandle<io::Result<()>>,
+}
+
+/// A line, and the body that goes after it, which the thread brings into form.
+struct Item {
+    line: Vec<u8>,
+    body: Vec<u8>,
 }
 
 /// A file that isn't complete; it goes when nobody completes it.
@@ -56,15 +63,20 @@ impl Writer {
         }
         let file = File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(refuse)?;
         let part = Part { path: part, keep: false };
-        let (lines, queue) = mpsc::channel(QUEUE_LINES);
+        let (sender, queue) = mpsc::channel(QUEUE_LINES);
         let thread = std::thread::Builder::new().name("transcript".to_owned());
         let thread = thread.spawn(move || write_all(file, queue)).map_err(refuse)?;
-        Ok(Self { part, path: path.to_owned(), lines, thread })
+        Ok(Self { part, path: path.to_owned(), queue: sender, thread })
     }
 
     /// Hands a line over.
     pub(super) async fn write(&self, line: Vec<u8>) -> Result<(), RecordError> {
-        self.lines.send(line).await.map_err(|_| {
+        self.write_with(line, Vec::new()).await
+    }
+
+    /// Hands over a line and the body that belongs to it; none when it is empty.
+    pub(super) async fn write_with(&self, line: Vec<u8>, body: Vec<u8>) -> Result<(), RecordError> {
+        self.queue.send(Item { line, body }).await.map_err(|_| {
             // The thread ended, which it does only when it can't write; `finish` would have its error.
             RecordError::File(self.path.clone(), io::Error::other("writing it has failed: is the disk full?"))
         })
@@ -72,8 +84,8 @@ impl Writer {
 
     /// Waits until everything is on disk, and gives the file its name.
     pub(super) async fn finish(self) -> Result<(), RecordError> {
-        let Self { mut part, path, lines, thread } = self;
-        drop(lines);
+        let Self { mut part, path, queue, thread } = self;
+        drop(queue);
         let refuse = |e| RecordError::File(path.clone(), e);
         let written = tokio::task::spawn_blocking(move || thread.join()).await.map_err(|e| refuse(e.into()))?;
         written.unwrap_or_else(|_| Err(io::Error::other("the writing thread crashed"))).map_err(refuse)?;
@@ -83,12 +95,18 @@ impl Writer {
     }
 }
 
-fn write_all(file: File, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_all(file: File, mut queue: mpsc::Receiver<Item>) -> io::Result<()> {
     let mut out = BufWriter::new(file);
-    while let Some(line) = queue.blocking_recv() {
+    let mut write = |line: &[u8]| {
         let mut member = GzEncoder::new(&mut out, LEVEL);
-        member.write_all(&line)?;
-        member.finish()?;
+        member.write_all(line)?;
+        member.finish().map(drop)
+    };
+    while let Some(Item { line, body }) = queue.blocking_recv() {
+        write(&line)?;
+        if !body.is_empty() {
+            write(&json_line(&Line::Body(BodyLine::of(&body)))?)?;
+        }
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
