@@ -143,20 +143,28 @@ impl Collector {
                 unchanged: u64::from(seen == Seen::Unchanged),
                 deleted: 0,
             };
-            if let Seen::Duplicate(by) = seen {
-                let by = self.slice_names.get(&by).map_or("another slice", String::as_str);
-                state.tally.duplicate(&row, by);
-                continue;
-            }
-            state.tally.accept(&row, counts);
             let slice = state.slice;
-            if matches!(row.kind, RowKind::Entity { .. }) {
+            match seen {
+                Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice => {
+                    let by = self.slice_names.get(&by).map_or("this slice", String::as_str);
+                    state.tally.duplicate(&row, by);
+                }
+                Seen::Duplicate { by, same: false } | Seen::Replaces { by, .. } => {
+                    let by = self.slice_names.get(&by).map_or("another slice", String::as_str);
+                    state.tally.note(&row, by);
+                    state.tally.accept(&row, TypeCounts::default());
+                }
+                _ => state.tally.accept(&row, counts),
+            }
+            let twice_here = matches!(seen, Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice);
+            // What two slices emit is kept of both: which of them came first is no guest's business.
+            if matches!(row.kind, RowKind::Entity { .. }) && !twice_here {
                 self.spool.keep(task, &row)?;
             }
             match seen {
-                Seen::New => self.sink.created(slice, &row).await?,
-                Seen::Changed => self.sink.updated(slice, &row).await?,
-                Seen::Unchanged | Seen::Duplicate(_) => {}
+                Seen::New | Seen::Replaces { known: false, .. } => self.sink.created(slice, &row).await?,
+                Seen::Changed | Seen::Replaces { known: true, .. } => self.sink.updated(slice, &row).await?,
+                Seen::Unchanged | Seen::Duplicate { .. } => {}
             }
         }
         Ok(())
@@ -230,11 +238,23 @@ impl TaskTally {
         });
     }
 
+    /// Another slice emitted the key as well, with other content. That is odd and worth a line, and no reason to doubt that
+    /// either slice is complete: the object is there.
+    fn note(&mut self, row: &Row, by: &str) {
+        if self.rejections.len() < REJECTIONS_KEPT {
+            self.rejections.push(SetAside {
+                object_type: row.object_type.clone(),
+                key: row.key.clone(),
+                reason: format!("emitted with other content by {by} as well; the one with the smaller hash stands"),
+            });
+        }
+    }
+
     fn duplicate(&mut self, row: &Row, by: &str) {
         self.set_aside(|| SetAside {
             object_type: row.object_type.clone(),
             key: row.key.clone(),
-            reason: format!("emitted before in this run, by {by}"),
+            reason: format!("emitted before in this run, by {by}; the one with the smaller hash stands"),
         });
     }
 

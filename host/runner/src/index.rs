@@ -40,8 +40,20 @@ pub enum Seen {
     Changed,
     /// As it was.
     Unchanged,
-    /// Emitted before in this run, by this slice.
-    Duplicate(i32),
+    /// Emitted before in this run, and what was emitted before stands.
+    Duplicate {
+        /// By this slice.
+        by: i32,
+        /// With the same content.
+        same: bool,
+    },
+    /// Emitted before in this run, and this one takes its place.
+    Replaces {
+        /// By this slice.
+        by: i32,
+        /// The graph had the key when the run started.
+        known: bool,
+    },
 }
 
 /// The index; see the module's documentation.
@@ -85,6 +97,10 @@ impl Index {
 
     /// Compares an emitted object and remembers that it was seen.
     ///
+    /// Of two objects with one key the one with the smaller content hash stands, and of two equal ones that of the smaller
+    /// slice. That is arbitrary on purpose: which of two partitions was faster must not decide what the graph holds, or a
+    /// run couldn't be repeated.
+    ///
     /// # Errors
     /// When the index is full.
     pub fn offer(&mut self, key: KeyHash, content: ContentHash, slice: i32) -> Result<Seen, IndexFull> {
@@ -92,15 +108,25 @@ impl Index {
             && let Some(known) = self.known.get_mut(at)
         {
             if known.seen_by != UNSEEN {
-                return Ok(Seen::Duplicate(known.seen_by));
+                let (by, before) = (known.seen_by, known.content);
+                if (content, slice) < (before, by) {
+                    (known.content, known.seen_by) = (content, slice);
+                    return Ok(Seen::Replaces { by, known: true });
+                }
+                return Ok(Seen::Duplicate { by, same: content == before });
             }
             known.seen_by = slice;
             let same = known.content == content && known.slice == slice;
             known.content = content;
             return Ok(if same { Seen::Unchanged } else { Seen::Changed });
         }
-        if let Some((_, by)) = self.fresh.get(&key) {
-            return Ok(Seen::Duplicate(*by));
+        if let Some(held) = self.fresh.get_mut(&key) {
+            let (before, by) = *held;
+            if (content, slice) < (before, by) {
+                *held = (content, slice);
+                return Ok(Seen::Replaces { by, known: false });
+            }
+            return Ok(Seen::Duplicate { by, same: content == before });
         }
         if self.known.len() + self.fresh.len() >= MAX_INDEX_ROWS {
             return Err(IndexFull);
@@ -181,8 +207,25 @@ mod tests {
         assert_eq!(index.offer(key(2), content(9), 1), Ok(Seen::Changed));
         assert_eq!(index.offer(key(3), content(3), 2), Ok(Seen::Changed), "the slice moved");
         assert_eq!(index.offer(key(4), content(4), 1), Ok(Seen::New));
-        assert_eq!(index.offer(key(1), content(1), 2), Ok(Seen::Duplicate(1)));
-        assert_eq!(index.offer(key(4), content(4), 2), Ok(Seen::Duplicate(1)));
+        assert_eq!(index.offer(key(1), content(1), 2), Ok(Seen::Duplicate { by: 1, same: true }));
+        assert_eq!(index.offer(key(4), content(5), 2), Ok(Seen::Duplicate { by: 1, same: false }));
+    }
+
+    #[test]
+    fn which_of_two_objects_stands_does_not_depend_on_which_came_first() {
+        let offers =
+            [(key(1), content(9), 1), (key(1), content(7), 2), (key(8), content(5), 2), (key(8), content(4), 1)];
+        let (mut forth, mut back) = (index(), index());
+        for (key, content, slice) in offers {
+            forth.offer(key, content, slice).unwrap();
+        }
+        for (key, content, slice) in offers.into_iter().rev() {
+            back.offer(key, content, slice).unwrap();
+        }
+        assert_eq!(forth.digest(), back.digest());
+        assert_eq!(forth.offer(key(1), content(6), 3), Ok(Seen::Replaces { by: 2, known: true }));
+        assert_eq!(forth.offer(key(8), content(4), 3), Ok(Seen::Duplicate { by: 1, same: true }));
+        assert_eq!(forth.offer(key(8), content(4), 0), Ok(Seen::Replaces { by: 1, known: false }));
     }
 
     #[test]

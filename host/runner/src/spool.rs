@@ -5,9 +5,9 @@
 //! not learn who was faster.
 
 use porthole_model::manifest::Manifest;
-use porthole_model::object::Row;
+use porthole_model::object::{KeyHash, Row};
 use porthole_wire::{EntityPage, TaskId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 
@@ -26,12 +26,15 @@ pub struct Spool {
     file: BufWriter<File>,
     end: u64,
     lines: HashMap<String, BTreeMap<TaskId, Vec<Line>>>,
+    /// Of the types that were read: their lines in order, each key once. Who reads a type comes after all that emit it.
+    ordered: HashMap<String, Vec<Line>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Line {
     at: u64,
     length: u32,
+    key: KeyHash,
 }
 
 impl Spool {
@@ -49,7 +52,7 @@ impl Spool {
             }
         }
         let file = BufWriter::new(tempfile::tempfile()?);
-        Ok(Self { wanted, readers, file, end: 0, lines: HashMap::new() })
+        Ok(Self { wanted, readers, file, end: 0, lines: HashMap::new(), ordered: HashMap::new() })
     }
 
     /// Keeps an entity, when a later step reads its type.
@@ -68,7 +71,7 @@ impl Spool {
         self.file.write_all(&line)?;
         let length = u32::try_from(line.len()).map_err(io::Error::other)?;
         let by_task = self.lines.entry(row.object_type.clone()).or_default();
-        by_task.entry(task).or_default().push(Line { at: self.end, length });
+        by_task.entry(task).or_default().push(Line { at: self.end, length, key: row.key_hash });
         self.end += line.len() as u64;
         Ok(())
     }
@@ -81,8 +84,11 @@ impl Spool {
         let Some(properties) = self.readers.get(&(step.to_owned(), entity_type.to_owned())) else { return Ok(None) };
         self.file.flush()?;
         let from = usize::try_from(cursor).unwrap_or(usize::MAX);
-        let all = self.lines.get(entity_type);
-        let mut rest = all.into_iter().flat_map(|t| t.values()).flatten().skip(from).peekable();
+        if let Some(lines) = self.lines.remove(entity_type) {
+            self.ordered.insert(entity_type.to_owned(), each_key_once(lines));
+        }
+        let all = self.ordered.get(entity_type);
+        let mut rest = all.into_iter().flatten().skip(from).peekable();
         let (mut lines, mut count) = (Vec::new(), 0);
         let file = self.file.get_mut();
         while let Some(line) = rest.peek() {
@@ -102,6 +108,12 @@ impl Spool {
     }
 }
 
+/// The lines in the order of tasks; of a key that several tasks emitted, the first of these.
+fn each_key_once(lines: BTreeMap<TaskId, Vec<Line>>) -> Vec<Line> {
+    let mut seen = HashSet::new();
+    lines.into_values().flatten().filter(|line| seen.insert(line.key)).collect()
+}
+
 /// Another step may read more of the type than this one.
 fn project(line: Vec<u8>, properties: &[String]) -> io::Result<Vec<u8>> {
     let mut value: serde_json::Value = serde_json::from_slice(&line)?;
@@ -113,4 +125,45 @@ fn project(line: Vec<u8>, properties: &[String]) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&value)?;
     line.push(b'\n');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use porthole_model::parse::{StepTypes, parse_line};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_read_back_does_not_depend_on_which_task_was_faster() {
+        let manifest: Manifest = serde_json::from_value(json!({
+            "schema": 1,
+            "module": { "name": "x", "version": "0.1.0", "provider": "X", "description": "x" },
+            "operations": [],
+            "steps": [
+                { "id": "make", "uses": [], "entities": [{ "type": "thing", "class": ["Record"] }] },
+                { "id": "read", "uses": [], "reads": [{ "type": "thing", "properties": ["n"] }] },
+            ],
+        }))
+        .unwrap();
+        let types = StepTypes::new(manifest.step("make").unwrap(), &|_| Vec::new());
+        let thing = |key: &str, n: u32| {
+            let line = format!(r#"{{"e":"thing","k":"{key}","c":["Record"],"n":"{key}","p":{{"n":{n},"x":1}}}}"#);
+            parse_line(line.as_bytes(), &types).unwrap()
+        };
+        let emitted = [(1, thing("a", 1)), (1, thing("b", 1)), (2, thing("b", 2)), (2, thing("c", 2))];
+        let read = |order: &[usize]| {
+            let mut spool = Spool::new(&manifest).unwrap();
+            for (task, row) in order.iter().filter_map(|at| emitted.get(*at)) {
+                spool.keep(*task, row).unwrap();
+            }
+            assert_eq!(spool.read("make", "thing", 0).unwrap(), None, "not declared");
+            let page = spool.read("read", "thing", 0).unwrap().unwrap();
+            assert_eq!(page.next, None);
+            String::from_utf8(page.lines).unwrap()
+        };
+        let expected = "{\"k\":\"a\",\"p\":{\"n\":1}}\n{\"k\":\"b\",\"p\":{\"n\":1}}\n{\"k\":\"c\",\"p\":{\"n\":2}}\n";
+        assert_eq!(read(&[0, 1, 2, 3]), expected);
+        assert_eq!(read(&[2, 3, 0, 1]), expected);
+    }
 }

@@ -192,8 +192,8 @@ impl StagingWriter {
         Ok(())
     }
 
-    /// Sends the last batch and makes the table ready: each object once (the first that came; an object that is there
-    /// isn't gone), an index, statistics for the planner.
+    /// Sends the last batch and makes the table ready: each object once (the last that came, because whoever
+    /// stages a second one means it to take the first one's place; an object that is there isn't gone), an index, statistics for the planner.
     ///
     /// # Errors
     /// As [`StagingWriter::created`].
@@ -227,7 +227,7 @@ async fn make_unique(pool: &PgPool, table: &str) -> sqlx::Result<()> {
 async fn drop_duplicates(pool: &PgPool, table: &str) -> Result<u64> {
     let sql = format!(
         "DELETE FROM {table} s USING ( \
-             SELECT ctid, row_number() OVER (PARTITION BY kind, key_hash ORDER BY op = 'D', seq) AS n FROM {table} \
+             SELECT ctid, row_number() OVER (PARTITION BY kind, key_hash ORDER BY op = 'D', seq DESC) AS n FROM {table} \
          ) d WHERE s.ctid = d.ctid AND d.n > 1"
     );
     Ok(pool.execute(AssertSqlSafe(sql)).await.what("drop duplicates")?.rows_affected())

@@ -93,8 +93,8 @@ async fn an_object_that_is_staged_but_the_same_is_not_rewritten_either() {
     world.queue(&world.instance).await;
     let claim = world.claim().await.claim;
     let mut writer = StagingWriter::new(world.store(), claim);
-    writer.created(id, &thing("a", 1)).await.unwrap();
     writer.created(id, &thing("a", 2)).await.unwrap();
+    writer.created(id, &thing("a", 1)).await.unwrap();
     writer.gone(id, ObjectKind::Entity, KeyHash::entity("a")).await.unwrap();
     let staged = writer.finish().await.unwrap();
     assert_eq!((staged.rows, staged.duplicates), (1, 2));
