@@ -64,5 +64,5 @@ deny:
     cargo deny check licenses bans sources
 
 # One large organisation through the whole path; prints wall time and memory peaks.
-load repos='20000' members='5000' teams='500': build guests
-    scripts/load.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{repos}} {{members}} {{teams}}
+load repos='20000' members='5000' teams='500' *steps_off: build guests
+    scripts/load.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{repos}} {{members}} {{teams}} {{steps_off}}
