@@ -29,6 +29,9 @@ fn each_attack_has_a_step_and_a_test() {
         include_str!("graph.rs"),
         include_str!("dance.rs"),
         include_str!("pairing.rs"),
+        // What shows in whole runs only.
+        include_str!("../../../../tests/tests/hostile.rs"),
+        include_str!("../../../../tests/tests/replay.rs"),
     ]
     .concat();
     let steps: Vec<&str> = manifest.split("[[steps]]").skip(1).map(|step| step.split('"').nth(1).unwrap()).collect();
