@@ -77,10 +77,10 @@ pub(crate) fn compiler() -> &'static Path {
     })
 }
 
-/// The hostile guest's core module. `PORTHOLE_GUESTS_TARGET_DIR` says where guests are built, if not in their workspace.
+/// The hostile guest's core module, built where `just guests` builds it: beside this build.
 fn hostile_module() -> Vec<u8> {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests");
-    let target = std::env::var_os("PORTHOLE_GUESTS_TARGET_DIR").map_or_else(|| guests.join("target"), PathBuf::from);
+    let target = Path::new(SANDBOX).ancestors().nth(2).unwrap().join("guests");
     cargo(
         Command::new(env!("CARGO"))
             .current_dir(&guests)
