@@ -70,7 +70,7 @@ Ask the file itself; no database and no network take part.
 MD
 block <<'SH'
 porthole module verify github-0.1.0.porthole --key porthole.key.pub
-porthole module inspect github-0.1.0.porthole
+porthole module inspect github-0.1.0.porthole --key porthole.key.pub
 SH
 cat <<'MD'
 
