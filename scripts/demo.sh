@@ -4,6 +4,7 @@
 # it flipped.
 # Usage: demo.sh BIN_DIR GUESTS_DIR [--keep]. Every command that is shown is really run.
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
+start_fake --repos 120 --members 40 --teams 8
 
 title "1. A private Postgres and a worker"
 printf '%s$ porthole up &%s\n' "$dim" "$off"

@@ -2,33 +2,11 @@
 # One large organisation through the whole path, twice: wall time next to the fake's own, memory peaks, how far the
 # sequencer of the audit log is behind when a run ends, and what checking the log offline takes.
 # Usage: load.sh BIN_DIR GUESTS_DIR REPOS MEMBERS TEAMS [STEP-OFF...]
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bin=$1 guests=$2 repos=$3 members=$4 teams=$5
+. "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
+repos=$3 members=$4 teams=$5
 shift 5
-work=$(mktemp -d /tmp/porthole-load.XXXXXX)
-chmod 755 "$work"
-export PATH="$bin:$PATH" PORTHOLE_DATA="$work/data" PORTHOLE_CONFIG="$work/porthole.toml"
-unset DATABASE_URL
-
-up='' fake_pid=''
-finish() {
-  status=$?
-  if [ -n "$up" ] && kill -TERM "$up" 2>/dev/null; then wait "$up" 2>/dev/null || true; fi
-  if [ -n "$fake_pid" ]; then kill "$fake_pid" 2>/dev/null || true; fi
-  if [ $status -ne 0 ]; then tail -n 40 "$work/worker.log" >&2 || true; fi
-  rm -rf "$work"
-  exit $status
-}
-trap finish EXIT
-
-fake-github --port-file "$work/port" --token-file "$work/token" --org acme --seed 7 --rate-limit 100000000 \
-  --repos "$repos" --members "$members" --teams "$teams" > "$work/fake.log" 2>&1 &
-fake_pid=$!
-for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
-printf '[endpoints]\n"api.github.com" = "http://127.0.0.1:%s"\n' "$(cat "$work/port")" > "$PORTHOLE_CONFIG"
-porthole up > "$work/worker.log" 2>&1 &
-up=$!
+start_fake --rate-limit 100000000 --repos "$repos" --members "$members" --teams "$teams"
+start_worker
 porthole status --wait 60 > /dev/null
 porthole module pack --manifest guests/github/manifest.toml --wasm "$guests/porthole_github.wasm" --out "$work/github.porthole" > /dev/null
 for who in publisher ada ben; do porthole module keygen --out "$work/$who.key" > /dev/null; done

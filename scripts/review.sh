@@ -2,6 +2,7 @@
 # Writes docs/review.md: the walk of a security reviewer through a module and its runs, with what the commands print.
 # Usage: review.sh BIN_DIR GUESTS_DIR > docs/review.md. Every command in it is really run.
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
+start_fake --repos 120 --members 40 --teams 8
 
 # Paths and digests of this run would change the document each time; only the folder is shortened.
 tidy() { sed -e "s#$guests#GUESTS#g" -e "s#$work/##g" -e 's/[[:space:]]*$//'; }

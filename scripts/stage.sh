@@ -1,5 +1,6 @@
-# What the demo and the review walk stand on: a work folder, a provider on loopback, an operator's configuration, and
-# helpers that show a command and run it. Sourced with BIN_DIR GUESTS_DIR [--keep].
+# What the demo, the review walk and the load stand on: a work folder, a provider on loopback, an operator's
+# configuration, and helpers that show a command and run it. Sourced; the caller's arguments are BIN_DIR GUESTS_DIR …, and
+# with `--keep` as the third the folder stays.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 name=$(basename "$0" .sh)
@@ -47,27 +48,24 @@ finish() {
   if [ -n "$up" ] && kill -TERM "$up" 2>/dev/null; then wait "$up" 2>/dev/null || true; fi
   if [ -n "$fake_pid" ]; then kill "$fake_pid" 2>/dev/null || true; fi
   if [ $status -ne 0 ]; then echo "$(basename "$0") failed; the worker's log:" >&2; tail -n 40 "$log" >&2 || true; fi
-  if [ -n "$keep" ]; then echo "kept: $work"; else rm -rf "$work"; fi
+  if [ "$keep" = --keep ]; then echo "kept: $work"; else rm -rf "$work"; fi
   exit $status
 }
 trap finish EXIT
 
-# A provider that needs no account: an organisation made from a seed, with GitHub's paging, limits and errors.
-head -c 20 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | sed 's/^/ghp_demo/' > "$work/token"
-fake-github --port-file "$work/port" --token-file "$work/token" --org acme --seed 7 --repos 120 --members 40 --teams 8 \
-  > "$work/fake.log" 2>&1 &
-fake_pid=$!
-for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
-fake_port=$(cat "$work/port")
-fake_addr="127.0.0.1:$fake_port"
+# A provider that needs no account: an organisation made from a seed, with GitHub's paging, limits and errors. Takes its
+# size and other flags of `fake-github`.
+start_fake() {
+  head -c 20 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | sed 's/^/ghp_demo/' > "$work/token"
+  fake-github --port-file "$work/port" --token-file "$work/token" --org acme --seed 7 "$@" > "$work/fake.log" 2>&1 &
+  fake_pid=$!
+  for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
+  fake_port=$(cat "$work/port")
+  # For development an operator may map a provider's host to another endpoint; every run record says so.
+  printf '[endpoints]\n"api.github.com" = "http://127.0.0.1:%s"\n' "$fake_port" > "$PORTHOLE_CONFIG"
+}
 
-# For development an operator may map a provider's host to another endpoint; every run record says so.
-cat > "$PORTHOLE_CONFIG" <<TOML
-[endpoints]
-"api.github.com" = "http://$fake_addr"
-TOML
-
-# Starts a private Postgres and a worker, and waits until they are there.
+# Starts a private Postgres and a worker; `porthole status --wait` says when they are there.
 start_worker() {
   porthole up > "$log" 2>&1 &
   up=$!

@@ -27,6 +27,7 @@ use porthole_store::testing::TestDatabase;
 use porthole_store::{Store, credentials, grants};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,19 @@ pub fn bin_dir() -> Result<PathBuf> {
         }
     }
     Ok(folder.to_owned())
+}
+
+/// The program, in an environment that says nothing but where its data is: whoever runs the tests has settings of their own.
+///
+/// # Errors
+/// When it isn't built.
+pub fn program(data: &Path) -> Result<Command> {
+    let mut command = Command::new(bin_dir()?.join("porthole"));
+    for name in ["DATABASE_URL", "PORTHOLE_TENANT", "PORTHOLE_LOG", "PORTHOLE_CONFIG"] {
+        command.env_remove(name);
+    }
+    command.env("PORTHOLE_DATA", data);
+    Ok(command)
 }
 
 fn target_dir() -> Result<PathBuf> {

@@ -21,7 +21,7 @@ use porthole_store::audit::read::LogTx;
 use porthole_store::tenants;
 use porthole_store::testing::TestDatabase;
 use porthole_tests::fake_github::FakeGithub;
-use porthole_tests::world::{WorldBuilder, bin_dir, op};
+use porthole_tests::world::{WorldBuilder, op, program};
 use rand::RngExt as _;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -52,11 +52,8 @@ impl Porthole {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(bin_dir().unwrap().join("porthole"));
-        for name in ["DATABASE_URL", "PORTHOLE_TENANT", "PORTHOLE_LOG", "PORTHOLE_CONFIG"] {
-            command.env_remove(name);
-        }
-        command.env("PORTHOLE_DATA", self.folder.path()).current_dir(self.folder.path());
+        let mut command = program(self.folder.path()).unwrap();
+        command.current_dir(self.folder.path());
         if let Some(url) = &self.database {
             command.env("DATABASE_URL", url);
         }

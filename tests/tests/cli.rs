@@ -11,7 +11,7 @@
 
 use porthole_store::testing::TestDatabase;
 use porthole_tests::fake_github::FakeGithub;
-use porthole_tests::world::{bin_dir, guest_file};
+use porthole_tests::world::{bin_dir, guest_file, program};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::fs;
@@ -95,12 +95,8 @@ impl Cli {
     }
 
     fn call_with(&self, args: &[&str], input: &str) -> Ended {
-        let mut command = Command::new(bin_dir().unwrap().join("porthole"));
-        // The environment of whoever runs the tests says nothing here.
-        for name in ["DATABASE_URL", "PORTHOLE_TENANT", "PORTHOLE_LOG"] {
-            command.env_remove(name);
-        }
-        command.env("PORTHOLE_DATA", &self.data).env("PORTHOLE_CONFIG", self.file("porthole.toml"));
+        let mut command = program(&self.data).unwrap();
+        command.env("PORTHOLE_CONFIG", self.file("porthole.toml"));
         if let Some(url) = &self.database {
             command.env("DATABASE_URL", url);
         }

@@ -19,7 +19,7 @@ use porthole_runner::keys as ring;
 use porthole_store::{credentials, keys, tenants};
 use porthole_tests::fake_github::{Action, FakeGithub, Fault};
 use porthole_tests::fake_transit::FakeTransit;
-use porthole_tests::world::{World, WorldBuilder, bin_dir, op};
+use porthole_tests::world::{World, WorldBuilder, op, program};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::io::Write as _;
@@ -57,14 +57,10 @@ impl Ended {
 fn command(world: &World, args: &[&str], key: &str) -> Command {
     let config = world.path().join("porthole.toml");
     std::fs::write(&config, format!("[key]\nfile = \"{}\"\n{key}", world.path().join("kek").display())).unwrap();
-    let mut command = Command::new(bin_dir().unwrap().join("porthole"));
-    command
-        .args(args)
-        .env_remove("PORTHOLE_LOG")
-        .env("PORTHOLE_CONFIG", &config)
-        .env("DATABASE_URL", world.database.url());
+    let mut command = program(&world.path().join("data")).unwrap();
+    command.args(args).env("PORTHOLE_CONFIG", &config).env("DATABASE_URL", world.database.url());
     // A default tenant has no say in what is done to all of them.
-    command.env("PORTHOLE_DATA", world.path().join("data")).env("PORTHOLE_TENANT", "acme");
+    command.env("PORTHOLE_TENANT", "acme");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

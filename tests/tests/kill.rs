@@ -7,11 +7,11 @@
 use porthole_model::id::RunId;
 use porthole_model::run::{Outcome, RunMode, RunState};
 use porthole_tests::fake_github::{FakeGithub, Mutation, Which};
-use porthole_tests::world::{World, WorldBuilder, bin_dir, expected_facts};
+use porthole_tests::world::{World, WorldBuilder, expected_facts, program};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Random moments for each victim. Together they make the hundred.
@@ -32,11 +32,11 @@ impl Worker {
         );
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(world.path().join("worker.log")).unwrap();
-        let child = Command::new(bin_dir().unwrap().join("porthole"))
+        let child = program(&world.path().join("data"))
+            .unwrap()
             .arg("work")
             .env("DATABASE_URL", world.database.url())
             .env("PORTHOLE_CONFIG", &config)
-            .env("PORTHOLE_DATA", world.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

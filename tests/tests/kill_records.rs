@@ -13,7 +13,7 @@ use porthole_store::audit::read::LogTx;
 use porthole_store::{approvals, audit, keys, modules};
 use porthole_tests::fake_github::FakeGithub;
 use porthole_tests::trust::{PUBLISHER, PUBLISHER_KEY, REVIEWERS, key};
-use porthole_tests::world::{World, WorldBuilder, bin_dir, op, packed, packed_with};
+use porthole_tests::world::{World, WorldBuilder, op, packed, packed_with, program};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,13 +124,11 @@ impl Scene {
     fn program(&self, args: &[String]) -> Command {
         let path = self.world.path();
         let log = std::fs::File::options().create(true).append(true).open(path.join("log")).unwrap();
-        let mut command = Command::new(bin_dir().unwrap().join("porthole"));
+        let mut command = program(&path.join("data")).unwrap();
         command
             .args(args)
             .env("DATABASE_URL", self.world.database.url())
             .env("PORTHOLE_CONFIG", path.join("porthole.toml"))
-            .env("PORTHOLE_DATA", path.join("data"))
-            .env_remove("PORTHOLE_TENANT")
             .stdin(Stdio::null())
             .stderr(log);
         command

@@ -18,12 +18,12 @@ use porthole_registry::sign::ModuleSignature;
 use porthole_store::testing::TestDatabase;
 use porthole_store::{approvals, modules};
 use porthole_tests::trust::{PUBLISHER, PUBLISHER_KEY, REVIEWERS, key, people};
-use porthole_tests::world::{bin_dir, op, packed};
+use porthole_tests::world::{bin_dir, op, packed, program};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often each act is killed, unless the environment says otherwise: some seconds of every test run.
@@ -76,11 +76,8 @@ impl World {
     }
 
     fn spawn(&self, args: &[&str]) -> Child {
-        let programs = bin_dir().unwrap();
         // Compiled modules where the other tests have theirs: compiling takes seconds.
-        let data = programs.parent().unwrap().join("test-data");
-        let mut command = Command::new(programs.join("porthole"));
-        command.env_remove("PORTHOLE_TENANT").env("PORTHOLE_DATA", data);
+        let mut command = program(&bin_dir().unwrap().parent().unwrap().join("test-data")).unwrap();
         command.env("PORTHOLE_CONFIG", self.file("porthole.toml")).env("DATABASE_URL", self.database.url());
         command.args(args).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

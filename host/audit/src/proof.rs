@@ -26,8 +26,6 @@ use std::fmt;
 
 /// The first line.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
-/// The ending of such a file's name (C2SP tlog-proof).
-pub const EXTENSION: &str = "tlog-proof";
 /// The longest proof file, in bytes: the longest leaf in base64, the hashes, and the largest note.
 const MAX_PROOF_BYTES: usize = 256 + MAX_LEAF_BYTES.div_ceil(3) * 4 + MAX_PROOF_HASHES * 45 + MAX_NOTE_BYTES;
 

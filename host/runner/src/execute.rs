@@ -77,7 +77,8 @@ pub struct Signals {
     pub lost: CancellationToken,
 }
 
-/// Runs a claimed run to its end, and keeps its transcript at `record` if someone wants it. The result says how it ended; an error means that not even that could be written.
+/// Runs a claimed run to its end, and keeps its transcript at `record` if someone wants it. The result says how it ended;
+/// an error means that not even that could be written.
 ///
 /// # Errors
 /// When the outcome can't be written: the database is gone, or the lease was lost.

@@ -134,27 +134,12 @@ fn read(row: &PgRow) -> Result<Call> {
     })
 }
 
-/// Records calls, here and in the tenant's audit log. They may be sent once the transaction is committed, and not
-/// before.
+/// Records calls and completes others, here and in the tenant's audit log, with one statement for all of its records. What
+/// is recorded may be sent once the transaction is committed, and not before. A completed record is never changed.
 ///
 /// # Errors
-/// `StaleClaim` when the claim is no longer current: nothing may be sent.
-pub async fn record(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<()> {
-    write(tx, claim, calls, &[]).await
-}
-
-/// Completes recorded calls. A completed record is never changed.
-///
-/// # Errors
-/// `StaleClaim` when one of them isn't open: the run was ended and its records completed.
-pub async fn complete(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<()> {
-    write(tx, claim, &[], ends).await
-}
-
-/// Records calls and completes others, with one statement for all of their audit records.
-///
-/// # Errors
-/// As [`record`] and [`complete`].
+/// `StaleClaim` when the claim is no longer current, and nothing may be sent; or when a call to complete isn't open: the
+/// run was ended and its records completed.
 pub async fn write(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall], ends: &[CallEnd]) -> Result<()> {
     let mut entries = Vec::new();
     let mut ctx = None;

@@ -14,6 +14,7 @@ pub(crate) mod replay;
 pub(crate) mod reviewer;
 pub(crate) mod run;
 pub(crate) mod runs;
+mod signing_keys;
 pub(crate) mod status;
 pub(crate) mod tenant;
 pub(crate) mod up;

@@ -1,6 +1,6 @@
 //! `porthole reviewer`: who may approve modules, each with a key of their own.
 
-use super::publisher::{pick, read_public, reason, rows};
+use super::signing_keys::{pick, read_public, reason, rows};
 use crate::context::Cx;
 use crate::output;
 use anyhow::Result;
@@ -62,11 +62,7 @@ impl Reviewer {
                 if json {
                     output::json(&all)?;
                 } else {
-                    // The same table as the publishers', without the people behind one.
-                    let rows = all.iter().flat_map(|r| rows(&r.name, &r.keys, "")).map(|mut row| {
-                        row.remove(3);
-                        row
-                    });
+                    let rows = all.iter().flat_map(|r| rows(&r.name, &r.keys));
                     output::table(&["reviewer", "key", "state", "added by"], rows);
                 }
             }

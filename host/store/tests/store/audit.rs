@@ -288,7 +288,7 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
     };
     let three =
         [call(1, "a", Decision::Allowed), call(2, "a", Decision::Allowed), call(3, "b", Decision::Denied(denial))];
-    calls::record(&mut tx, &claim, &three).await.unwrap();
+    calls::write(&mut tx, &claim, &three, &[]).await.unwrap();
     let end = CallEnd {
         seq: 1,
         status: Some(200),
@@ -298,7 +298,7 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
         waited_ms: 0,
         elapsed_ms: 1,
     };
-    calls::complete(&mut tx, &claim, &[end]).await.unwrap();
+    calls::write(&mut tx, &claim, &[], &[end]).await.unwrap();
     runs::request_cancel(&ctx(), &mut tx, run.id).await.unwrap();
     let finish = RunFinish::new(Outcome::Cancelled, None, "the guest said: secret-payload");
     runs::finish(&mut tx, &claim, &finish).await.unwrap();

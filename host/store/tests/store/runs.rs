@@ -100,7 +100,7 @@ async fn a_lost_worker_is_swept_and_can_do_nothing_any_more() {
     stage(world.store(), claim, &[found("things", vec![thing("a", 1)])]).await.unwrap();
     let mut tx = world.tx().await;
     run_slices::start(&mut tx, &claim, &slice("things", "")).await.unwrap();
-    calls::record(&mut tx, &claim, &[call(1)]).await.unwrap();
+    calls::write(&mut tx, &claim, &[call(1)], &[]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(runs::sweep(world.store(), "sweeper").await.unwrap().is_empty());
     assert_eq!(staging_tables(&world).await, 1);
@@ -127,7 +127,7 @@ async fn assert_everything_is_refused(world: &World, claim: &Claim) {
     let slice = slice("things", "");
     assert!(run_slices::start(&mut tx, claim, &slice).await.unwrap_err().is_stale_claim());
     assert!(run_slices::announce(&mut tx, claim, &[slice]).await.unwrap_err().is_stale_claim());
-    assert!(calls::record(&mut tx, claim, &[call(2)]).await.unwrap_err().is_stale_claim());
+    assert!(calls::write(&mut tx, claim, &[call(2)], &[]).await.unwrap_err().is_stale_claim());
     let end = CallEnd {
         seq: 1,
         status: Some(200),
@@ -137,7 +137,7 @@ async fn assert_everything_is_refused(world: &World, claim: &Claim) {
         waited_ms: 0,
         elapsed_ms: 1,
     };
-    assert!(calls::complete(&mut tx, claim, &[end]).await.unwrap_err().is_stale_claim());
+    assert!(calls::write(&mut tx, claim, &[], &[end]).await.unwrap_err().is_stale_claim());
     assert!(runs::record_start(&mut tx, claim, &RunStart::default()).await.unwrap_err().is_stale_claim());
     let finish = RunFinish::new(Outcome::Succeeded, None, "");
     assert!(runs::finish(&mut tx, claim, &finish).await.unwrap_err().is_stale_claim());
@@ -224,7 +224,7 @@ async fn calls_are_recorded_before_and_completed_once() {
     };
     let mut tx = world.tx().await;
     let denied = NewCall { seq: 2, decision: Decision::Denied(denial), ..call(2) };
-    calls::record(&mut tx, &claim, &[call(1), denied, call(3)]).await.unwrap();
+    calls::write(&mut tx, &claim, &[call(1), denied, call(3)], &[]).await.unwrap();
     let listed = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
     assert_eq!(listed.iter().map(|c| c.completed_at.is_some()).collect::<Vec<_>>(), [false, true, false]);
     let end = |seq| CallEnd {
@@ -236,14 +236,14 @@ async fn calls_are_recorded_before_and_completed_once() {
         waited_ms: 5,
         elapsed_ms: 50,
     };
-    calls::complete(&mut tx, &claim, &[end(1), end(3)]).await.unwrap();
+    calls::write(&mut tx, &claim, &[], &[end(1), end(3)]).await.unwrap();
     let listed = calls::list(&mut tx, claim.run, 1, 10).await.unwrap();
     assert_eq!((listed.len(), listed[1].status, listed[1].attempts), (2, Some(403), 2));
     let uses = calls::by_operation(&mut tx, claim.run).await.unwrap();
     assert_eq!((uses[0].allowed, uses[0].denied, uses[0].faults, uses[0].response_bytes), (2, 1, 2, 20));
     let denials = calls::denials(&mut tx, claim.run).await.unwrap();
     assert_eq!((denials.len(), denials[0].layer.as_deref()), (1, Some("granted")));
-    assert!(calls::complete(&mut tx, &claim, &[end(1)]).await.unwrap_err().is_stale_claim());
+    assert!(calls::write(&mut tx, &claim, &[], &[end(1)]).await.unwrap_err().is_stale_claim());
 }
 
 #[tokio::test]
