@@ -1,0 +1,64 @@
+//! What a figure gets, and what a figure is.
+
+use crate::row::Row;
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One thing that is measured: a file in [`crate::figures`].
+pub(crate) struct Figure {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// What it measures, for a person.
+    pub(crate) about: &'static str,
+    /// When it is ended, whatever it does.
+    pub(crate) limit: Duration,
+    /// Measures.
+    pub(crate) run: fn(Bench) -> BoxFuture<'static, Result<Vec<Row>>>,
+}
+
+/// Where a figure works.
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    /// The folder of the host's programs, as built for release.
+    pub(crate) bin: PathBuf,
+    /// The folder of the built guests.
+    pub(crate) guests: PathBuf,
+    /// A folder of its own, gone afterwards. Anyone may enter it: the private Postgres is another user when root works.
+    pub(crate) work: PathBuf,
+    /// A tenth of the size.
+    pub(crate) quick: bool,
+}
+
+impl Bench {
+    /// A size, or a tenth of it.
+    pub(crate) fn size(&self, full: usize) -> usize {
+        if self.quick { (full / 10).max(1) } else { full }
+    }
+
+    /// One of the host's programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// The core module of a built guest.
+    pub(crate) fn guest(&self, name: &str) -> PathBuf {
+        self.guests.join(format!("porthole_{name}.wasm"))
+    }
+
+    /// A folder in the work folder, made.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.work.join(name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+}
+
+/// The repository: manifests of guests are read from there.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

@@ -1,0 +1,71 @@
+//! `./just bench`: what Porthole costs, each figure next to a yardstick that is measured in the same run on the same
+//! machine. Ratios count; absolute times are given with the machine.
+//!
+//! Each figure is a file in [`figures`] and runs in a process of its own, so that one's memory and mistakes are not
+//! another's, and so that it can be ended when its time is up.
+
+mod bench;
+mod database;
+mod driver;
+mod figures;
+mod machine;
+mod measure;
+mod plot;
+mod report;
+mod row;
+mod stage;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Porthole's benchmarks.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    /// The folder of the built guests.
+    #[arg(long, env = "PORTHOLE_TEST_GUESTS", global = true, default_value = "", hide_default_value = true)]
+    guests: PathBuf,
+    /// A tenth of the size: to see that everything works, not to measure.
+    #[arg(long, global = true)]
+    quick: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The figures there are.
+    List,
+    /// Measures figures (all of them unless some are named), prints the table, and writes `latest.json` and the plots.
+    Run {
+        /// Only these.
+        names: Vec<String>,
+        /// Where `latest.json` and the plots go; rows of figures that are not measured now are kept.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+    /// One figure, in this process; prints its rows as JSON.
+    #[command(hide = true)]
+    Figure {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::List => report::list(figures::ALL),
+        Command::Run { names, out } => driver::run(&cli.guests, cli.quick, &names, out.as_deref()).await,
+        Command::Figure { name } => driver::figure(&cli.guests, cli.quick, &name).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            report::note(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Instruments: percentiles, processor time, memory.
+
+use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+/// A percentile of some samples, by the nearest rank. `share` is from 0 to 1.
+pub(crate) fn percentile(samples: &mut [Duration], share: f64) -> Duration {
+    samples.sort_unstable();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rank")]
+    let rank = ((samples.len() as f64 * share).ceil() as usize).clamp(1, samples.len().max(1));
+    samples.get(rank - 1).copied().unwrap_or_default()
+}
+
+/// The middle of some values.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Processor time that a process has used so far, user and system, seconds; its ended children aside.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's times")?;
+    // The name may contain blanks and parentheses; what follows its last one doesn't.
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let field = |n: usize| fields.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
+    Ok((field(11) + field(12)) / ticks)
+}
+
+/// A line of `/proc/PID/smaps_rollup` or `/proc/PID/status`, in MiB; 0 when the process is gone.
+fn mib(pid: u32, file: &str, names: &[&str]) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let lines = text.lines().filter(|l| names.iter().any(|n| l.starts_with(n)));
+    lines.filter_map(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok()).sum::<f64>() / 1024.0
+}
+
+/// Memory that is this process's alone, MiB: what would come free if it ended.
+pub(crate) fn private_mib(pid: u32) -> f64 {
+    mib(pid, "smaps_rollup", &["Private_Clean:", "Private_Dirty:"])
+}
+
+/// Its share of memory, shared pages divided among those who share them, MiB.
+pub(crate) fn proportional_mib(pid: u32) -> f64 {
+    mib(pid, "smaps_rollup", &["Pss:"])
+}
+
+/// The most resident memory it ever had, MiB.
+pub(crate) fn peak_mib(pid: u32) -> f64 {
+    mib(pid, "status", &["VmHWM:"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let mut samples: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut samples, 0.5), Duration::from_millis(50));
+        assert_eq!(percentile(&mut samples, 0.99), Duration::from_millis(99));
+        assert_eq!(percentile(&mut [], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_time() {
+        let pid = std::process::id();
+        assert!(private_mib(pid) > 0.0 && proportional_mib(pid) > 0.0 && peak_mib(pid) >= private_mib(pid));
+        assert!(cpu_seconds(pid).is_ok());
+    }
+}
