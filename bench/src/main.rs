@@ -11,6 +11,7 @@ mod figures;
 mod machine;
 mod measure;
 mod plot;
+mod provider;
 mod report;
 mod row;
 mod stage;
@@ -51,6 +52,12 @@ enum Command {
         /// Its name.
         name: String,
     },
+    /// A provider of the benchmarks' own, until it is ended; prints its port.
+    #[command(hide = true)]
+    Provider {
+        #[command(subcommand)]
+        kind: provider::Kind,
+    },
 }
 
 #[tokio::main]
@@ -60,6 +67,7 @@ async fn main() -> ExitCode {
         Command::List => report::list(figures::ALL),
         Command::Run { names, out } => driver::run(&cli.guests, cli.quick, &names, out.as_deref()).await,
         Command::Figure { name } => driver::figure(&cli.guests, cli.quick, &name).await,
+        Command::Provider { kind } => kind.serve().map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
