@@ -24,6 +24,9 @@ pub(crate) struct Row {
     /// What a reader has to know: the size, the spread, what was left out.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) note: String,
+    /// Work and cost, where a row is about how one grows with the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// What a value is held against.
@@ -64,6 +67,7 @@ impl Row {
             goal: None,
             met: None,
             note: String::new(),
+            points: Vec::new(),
         }
     }
 
@@ -91,6 +95,12 @@ impl Row {
     /// What a reader has to know.
     pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
+        self
+    }
+
+    /// How cost (seconds) grows with work, for a plot.
+    pub(crate) fn points(mut self, points: Vec<(f64, f64)>) -> Self {
+        self.points = points;
         self
     }
 }

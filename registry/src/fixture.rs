@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod core;
+
 use crate::author::read_manifest;
 use crate::pack::{Packed, pack};
 use porthole_model::manifest::Manifest;
-use wit_component::{StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{ManglingAndAbi, Resolve};
+
+pub(crate) use self::core::core_module;
 
 pub(crate) const WORLD: &str = include_str!("../../wit/integration@0.1.0/integration.wit");
 
@@ -114,16 +116,6 @@ per-second = 20
 
 pub(crate) fn manifest() -> Manifest {
     read_manifest(GOOD).unwrap_or_else(|findings| panic!("{}", crate::Findings(findings)))
-}
-
-/// A core module that does nothing, for a world in WIT.
-pub(crate) fn core_module(wit: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let package = resolve.push_source("test.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
-    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    module
 }
 
 pub(crate) fn packed() -> Packed {
