@@ -63,6 +63,16 @@ lint:
 deny:
     cargo deny check licenses bans sources
 
+# What it costs, against yardsticks measured in the same run: the table, bench/latest.json and the plots. Names measure
+# only those figures; `--quick` only shows that all of them work.
+bench *args: build-release guests
+    {{target / 'release'}}/porthole-bench run --guests {{guests_target / 'wasm32-unknown-unknown/release'}} --out bench {{args}}
+
+# Build the host programs as they are shipped.
+build-release:
+    cargo build --quiet --release --workspace --bins
+    cargo build --quiet --release -p porthole-sandbox --features compile --bin porthole-compile
+
 # One large organisation through the whole path; prints wall time and memory peaks.
 load repos='20000' members='5000' teams='500' *steps_off: build guests
     scripts/load.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{repos}} {{members}} {{teams}} {{steps_off}}

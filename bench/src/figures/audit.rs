@@ -2,6 +2,8 @@
 //! offline, on one core.
 
 use crate::bench::{Bench, Figure};
+use crate::database::Database;
+use crate::report;
 use crate::row::{Goal, Row};
 use anyhow::{Result, ensure};
 use futures_util::FutureExt as _;
@@ -16,11 +18,16 @@ use porthole_model::audit::{Action, CallEnded, CallMade, Entry, Log, Object};
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::id::{RunId, TenantId};
 use porthole_model::run::SliceKey;
+use porthole_runner::sequencer::{self, LogSigner};
+use porthole_store::audit::append_all;
+use porthole_store::tenants;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// Records that are appended in one transaction.
+const BATCH: usize = 1_000;
 /// Records between two checkpoints.
 const STEP: u64 = 1_000;
 /// Records of a run, without its first three and its last.
@@ -29,15 +36,57 @@ const RUN: u64 = 996;
 /// See the module's documentation.
 pub(crate) const FIGURE: Figure = Figure {
     name: "audit",
-    about: "records sequenced a second; offline verification of 1M records",
+    about: "records sequenced a second; offline verification of a million records",
     limit: Duration::from_secs(120),
     run: |bench| measure(bench).boxed(),
 };
 
 async fn measure(bench: Bench) -> Result<Vec<Row>> {
+    let sequenced = sequence(&bench).await?;
     let records = bench.size(1_000_000) as u64;
     let verified = tokio::task::spawn_blocking(move || verify_export(&bench, records)).await??;
-    Ok(vec![verified])
+    Ok(vec![sequenced, verified])
+}
+
+/// Pending records of one tenant's log, sequenced by one sequencer as a worker runs it.
+async fn sequence(bench: &Bench) -> Result<Row> {
+    let records = bench.size(200_000);
+    let database = Database::start(bench).await?;
+    let store = database.store.clone();
+    let ctx = OpContext { actor: Actor::Worker("bench".to_owned()), request: Uuid::nil() };
+    let mut tx = store.begin().await?;
+    let tenant = tenants::create(&ctx, &mut tx, &"bench".parse()?).await?.id;
+    tx.commit().await?;
+    let signer = LogSigner::open(&store, &bench.work.join("log.key"), None).await?;
+    sequencer::drain(&store, &signer).await?;
+    let run = RunId::new();
+    let slice = SliceKey { step: "repositories".parse()?, partition: "eu-west-1".parse()? };
+    let mut appending = Duration::ZERO;
+    for first in (0..records).step_by(BATCH) {
+        let entry = |n: usize| {
+            let end = CallEnded::new(i64::try_from(n).unwrap_or(i64::MAX), Some(200), None, 48_123);
+            let made = CallMade::new(end.seq, &slice, "list-repositories", None);
+            if n.is_multiple_of(2) {
+                Entry::new(Action::CallsBegun, Object::run(run)).run(run).calls(vec![made])
+            } else {
+                Entry::new(Action::CallsEnded, Object::run(run)).run(run).ends(vec![end])
+            }
+        };
+        let entries = (first..(first + BATCH).min(records)).map(entry).collect();
+        let started = Instant::now();
+        let mut tx = store.tenant(tenant).await?;
+        append_all(&ctx, &mut tx, entries).await?;
+        tx.commit().await?;
+        appending += started.elapsed();
+    }
+    let started = Instant::now();
+    let sequenced = sequencer::drain(&store, &signer).await?;
+    let took = started.elapsed().as_secs_f64();
+    database.stop().await?;
+    ensure!(sequenced == records as u64, "{sequenced} of {records} records were sequenced");
+    let appended = report::number(records as f64 / appending.as_secs_f64());
+    let row = Row::new("audit records sequenced", records as f64 / took, "1/s").goal(Goal::AtLeast(20_000.0));
+    Ok(row.note(format!("{records} records of one log; they were appended, {BATCH} at a time, at {appended} a second")))
 }
 
 fn verify_export(bench: &Bench, records: u64) -> Result<Row> {
