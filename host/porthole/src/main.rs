@@ -82,6 +82,8 @@ enum Command {
     /// The way out.
     #[command(subcommand)]
     Egress(commands::egress::Egress),
+    /// Measure this machine: `bench provider`, `bench run`.
+    Bench(commands::bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -138,5 +140,6 @@ async fn run(cli: Cli, is_tenant_named: bool) -> anyhow::Result<ExitCode> {
         Command::Graph(graph) => graph.run(cx).await,
         Command::Audit(command) => command.run(cx).await,
         Command::Egress(command) => command.run(cx).await,
+        Command::Bench(bench) => bench.run(&cx),
     }
 }

@@ -1,6 +1,7 @@
 //! One file for each noun.
 
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod credential;
 pub(crate) mod egress;
 pub(crate) mod grant;
