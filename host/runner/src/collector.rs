@@ -162,8 +162,9 @@ impl Collector {
                 self.spool.keep(task, &row)?;
             }
             match seen {
-                Seen::New | Seen::Replaces { known: false, .. } => self.sink.created(slice, &row).await?,
-                Seen::Changed | Seen::Replaces { known: true, .. } => self.sink.updated(slice, &row).await?,
+                Seen::New => self.sink.created(slice, &row).await?,
+                Seen::Changed => self.sink.updated(slice, &row).await?,
+                Seen::Replaces { known, .. } => self.sink.replaced(known, slice, &row).await?,
                 Seen::Unchanged | Seen::Duplicate { .. } => {}
             }
         }

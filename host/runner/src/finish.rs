@@ -127,8 +127,9 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
     let held_before = collector.held();
     input.staged = collector.into_sink().finish().await?;
     let mut tx = store.tenant(claim.tenant).await?;
-    let mut would = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await?;
+    let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await?;
     if mode == RunMode::Plan {
+        let mut would = diff.counts;
         for (name, counts) in &input.finish.counts {
             would.entry(name.clone()).or_default().add(*counts);
         }
@@ -139,12 +140,12 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
         return Ok(Ending::Finished(outcome));
     }
     tx.commit().await?;
-    if let Some(reason) = brake(&would, &held_before, prepared.brake_share, prepared.brake_floor) {
+    if let Some(reason) = brake(&diff.counts, &held_before, prepared.brake_share, prepared.brake_floor) {
         let message = format!("{reason}; `porthole run confirm {}` applies it", claim.run);
-        reconcile::hold(store, &claim, &input, &would, &message).await?;
+        reconcile::hold(store, &claim, &input, &diff.counts, &message).await?;
         return Ok(Ending::Held);
     }
-    reconcile::apply(store, &claim, &input).await?;
+    reconcile::apply_diffed(store, &claim, &input, Some(diff)).await?;
     Ok(Ending::Finished(input.finish.outcome))
 }
 

@@ -41,6 +41,18 @@ impl Sink {
         }
     }
 
+    /// Takes an object in the place of one that this run emitted before; `known` says that the index had its key.
+    ///
+    /// # Errors
+    /// As [`Sink::created`].
+    pub async fn replaced(&mut self, known: bool, slice: i32, row: &Row) -> Result<(), CollectError> {
+        match self {
+            Self::Staging(staging) => Ok(staging.replaced(known, slice, row).await?),
+            Self::Nowhere | Self::Objects(_) if known => self.updated(slice, row).await,
+            Self::Nowhere | Self::Objects(_) => self.created(slice, row).await,
+        }
+    }
+
     /// Takes the deletion of an object that its slice no longer contains.
     ///
     /// # Errors

@@ -7,9 +7,14 @@
 //! have come or gone just now. The run's end, the queue and the staging table go in the same transaction, so there is no
 //! moment at which the graph is new and the run isn't finished.
 //!
+//! What was staged as new is inserted without being looked for: the generation says that the index that it was compared
+//! with is the graph, and if that were wrong, the primary key would stop everything.
+//!
 //! Nothing is deleted on doubt: a row that says "gone" counts only if its slice is complete or retired, and only if the
 //! object still belongs to that slice.
 
+mod places;
+mod sql;
 mod work;
 
 use crate::audit;
@@ -17,7 +22,7 @@ use crate::error::{Result, StoreError, What};
 use crate::pool::Store;
 use crate::row::{Columns, clean};
 use crate::runs::{self, Ended, RunFinish, count_totals};
-use crate::staging::{self, Staged};
+use crate::staging::{self, Rows, Staged};
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use porthole_model::audit::{Action, Entry, Object};
@@ -26,7 +31,8 @@ use porthole_model::id::InstanceId;
 use porthole_model::run::{Claim, Counts};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
+pub use work::Diff;
 use work::Work;
 
 /// How one slice went.
@@ -79,11 +85,25 @@ pub struct Reconciled {
 ///
 /// # Errors
 /// `StaleClaim` when the claim is no longer current, `Generation` when the graph was changed after the run compared with
-/// it, `StagingLost` when the server lost staged rows. In every case nothing was applied, and the run isn't ended.
+/// it, `StagingLost` when the server lost staged rows, `NotNew` when an object that was staged as new is there. In every
+/// case nothing was applied, and the run isn't ended.
 pub async fn apply(store: &Store, claim: &Claim, input: &ReconcileInput) -> Result<Reconciled> {
+    apply_diffed(store, claim, input, None).await
+}
+
+/// The same, with the diff that [`diff`] counted for this claim and input: with the generation unchanged it still holds.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_diffed(
+    store: &Store,
+    claim: &Claim,
+    input: &ReconcileInput,
+    diff: Option<Diff>,
+) -> Result<Reconciled> {
     let mut tx = store.tenant(claim.tenant).await?;
     let locked = runs::lock_claim(&mut tx, claim).await?;
-    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, claim.fence, input).await?;
+    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, claim.fence, input, diff).await?;
     tx.commit().await?;
     Ok(reconciled)
 }
@@ -97,10 +117,7 @@ pub async fn hold(store: &Store, claim: &Claim, input: &ReconcileInput, would: &
     let what = "hold a run";
     let mut tx = store.tenant(claim.tenant).await?;
     let locked = runs::lock_claim(&mut tx, claim).await?;
-    let table = staging::table(claim.run, claim.fence);
-    if input.staged.rows > 0 {
-        tx.conn().execute(AssertSqlSafe(format!("ALTER TABLE {table} SET LOGGED"))).await.what(what)?;
-    }
+    staging::make_durable(tx.conn(), claim.run, claim.fence).await?;
     sqlx::query(
         "UPDATE runs SET state = 'held', held = $3, counts = $4, message = $5 WHERE tenant_id = $1 AND run_id = $2",
     )
@@ -143,7 +160,7 @@ pub async fn apply_held(store: &Store, claim: &Claim) -> Result<Reconciled> {
         return Err(StoreError::not_found("held run", claim.run));
     };
     let input: ReconcileInput = row.json("held")?;
-    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, fence, &input).await?;
+    let reconciled = apply_locked(&locked.ctx, &mut tx, claim, fence, &input, None).await?;
     tx.commit().await?;
     Ok(reconciled)
 }
@@ -154,18 +171,24 @@ async fn apply_locked(
     claim: &Claim,
     staging_fence: i64,
     input: &ReconcileInput,
+    diff: Option<Diff>,
 ) -> Result<Reconciled> {
     let generation = lock_instance(tx, claim, input.generation).await?;
     let sweepable = input.sweepable();
     let mut counts = input.finish.counts.clone();
-    let table = staging::table(claim.run, staging_fence);
     if input.staged.rows > 0 {
-        bound_plans(tx).await?;
-        check_staged(tx, &table, input.staged).await?;
-        let work = Work { claim, table: &table, shard: tx.shard(), sweepable: &sweepable };
-        let diff = work.diff(tx).await?;
+        prepare(tx).await?;
+        let rows = match input.staged.by_kind {
+            Some(rows) => rows,
+            None => split_held(tx, claim, staging_fence, input.staged).await?,
+        };
+        let work = Work::new(claim, staging_fence, tx.shard(), rows, &sweepable);
+        let diff = match diff {
+            Some(diff) => diff,
+            None => work.diff(tx).await?,
+        };
         work.write(tx, &diff).await?;
-        for (name, staged) in diff.by_type {
+        for (name, staged) in diff.counts {
             counts.entry(name).or_default().add(staged);
         }
     }
@@ -174,6 +197,13 @@ async fn apply_locked(
     let finish = RunFinish { counts: counts.clone(), ..input.finish.clone() };
     runs::end(ctx, tx, claim.run, Ended::Here, &finish).await?;
     Ok(Reconciled { counts, generation, dangling })
+}
+
+/// What an earlier version staged and held.
+async fn split_held(tx: &mut TenantTx, claim: &Claim, fence: i64, staged: Staged) -> Result<[Rows; 2]> {
+    let rows = staging::split_joint(tx.conn(), claim.run, fence).await?;
+    let found = rows.iter().map(|r| r.all()).sum();
+    if found == staged.rows { Ok(rows) } else { Err(StoreError::StagingLost { staged: staged.rows, found }) }
 }
 
 /// Nobody else changes the instance's graph from here on. Returns the new generation.
@@ -200,29 +230,15 @@ async fn lock_instance(tx: &mut TenantTx, claim: &Claim, compared: i64) -> Resul
     Ok(found + 1)
 }
 
-async fn check_staged(tx: &mut TenantTx, table: &str, staged: Staged) -> Result<()> {
-    let found: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
-        .persistent(false)
-        .fetch_one(tx.conn())
-        .await
-        .what("count the staged rows")?;
-    let found = u64::try_from(found).unwrap_or(0);
-    if found == staged.rows { Ok(()) } else { Err(StoreError::StagingLost { staged: staged.rows, found }) }
-}
-
 /// Counts by type what applying would do, and changes nothing: for plans, and for the brake. `sweepable` as
 /// [`ReconcileInput::sweepable`] gives it.
 ///
 /// # Errors
 /// `StagingLost` when the server lost staged rows.
-pub async fn diff(tx: &mut TenantTx, claim: &Claim, staged: Staged, sweepable: &[i32]) -> Result<Counts> {
-    if staged.rows == 0 {
-        return Ok(Counts::new());
-    }
-    let table = staging::table(claim.run, claim.fence);
-    bound_plans(tx).await?;
-    check_staged(tx, &table, staged).await?;
-    Ok(Work { claim, table: &table, shard: tx.shard(), sweepable }.diff(tx).await?.by_type)
+pub async fn diff(tx: &mut TenantTx, claim: &Claim, staged: Staged, sweepable: &[i32]) -> Result<Diff> {
+    let Some(rows) = staged.by_kind.filter(|_| staged.rows > 0) else { return Ok(Diff::default()) };
+    prepare(tx).await?;
+    Work::new(claim, claim.fence, tx.shard(), rows, sweepable).diff(tx).await
 }
 
 async fn count_dangling(tx: &mut TenantTx, instance: InstanceId) -> Result<u64> {
@@ -272,9 +288,7 @@ async fn record_slices(tx: &mut TenantTx, claim: &Claim, input: &ReconcileInput)
     .map(drop)
 }
 
-/// Keeps the planner from the one kind of plan that is a catastrophe here. It has no statistics of a graph that was just
-/// written, takes an instance for one row, and then likes to read it once and walk all of it for each staged row. With
-/// this off, what is left is bounded whatever it believes: a hash join, or an index on the inner side (both have one).
-async fn bound_plans(tx: &mut TenantTx) -> Result<()> {
-    tx.conn().execute("SET LOCAL enable_material = off").await.what("prepare a reconcile").map(drop)
+/// Memory for one sort or half of one hash table of a reconcile. It takes as much only when a run brings that much.
+async fn prepare(tx: &mut TenantTx) -> Result<()> {
+    tx.conn().execute("SET LOCAL work_mem = '64MB'").await.what("prepare a reconcile").map(drop)
 }

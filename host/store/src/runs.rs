@@ -321,9 +321,9 @@ pub(crate) async fn end(ctx: &OpContext, tx: &mut TenantTx, run: RunId, how: End
         .await
         .what(what)?;
     if let Some(queued) = queued {
-        staging::drop_table(tx.conn(), run, queued.column("fence")?).await?;
+        staging::drop_tables(tx.conn(), run, queued.column("fence")?).await?;
         if let Some(held) = queued.column::<Option<i64>>("held_fence")? {
-            staging::drop_table(tx.conn(), run, held).await?;
+            staging::drop_tables(tx.conn(), run, held).await?;
         }
     }
     Ok(())

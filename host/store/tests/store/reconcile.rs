@@ -85,7 +85,7 @@ async fn an_object_that_is_staged_but_the_same_is_not_rewritten_either() {
     let world = World::new().await;
     world.collect(&[found("things", vec![thing("a", 1)])]).await;
     let before = writers(&world).await;
-    // A worker that has no index: everything is new to it. And one object comes twice, and is gone as well.
+    // A worker that doesn't know: the reconcile looks. And one object comes twice, from two slices.
     let key = slice("things", "");
     let mut tx = world.tx().await;
     let id = slices::ensure(&mut tx, world.instance.id, std::slice::from_ref(&key)).await.unwrap()[&key];
@@ -93,11 +93,10 @@ async fn an_object_that_is_staged_but_the_same_is_not_rewritten_either() {
     world.queue(&world.instance).await;
     let claim = world.claim().await.claim;
     let mut writer = StagingWriter::new(world.store(), claim);
-    writer.created(id, &thing("a", 2)).await.unwrap();
-    writer.created(id, &thing("a", 1)).await.unwrap();
-    writer.gone(id, ObjectKind::Entity, KeyHash::entity("a")).await.unwrap();
+    writer.updated(id, &thing("a", 2)).await.unwrap();
+    writer.replaced(true, id, &thing("a", 1)).await.unwrap();
     let staged = writer.finish().await.unwrap();
-    assert_eq!((staged.rows, staged.duplicates), (1, 2));
+    assert_eq!((staged.rows, staged.duplicates), (1, 1));
     let input = ReconcileInput {
         generation: 1,
         staged,
@@ -108,6 +107,75 @@ async fn an_object_that_is_staged_but_the_same_is_not_rewritten_either() {
     let done = reconcile::apply(world.store(), &claim, &input).await.unwrap();
     assert_eq!(counts(&done, "thing"), [0, 0, 1, 0]);
     assert_eq!(writers(&world).await, before);
+}
+
+#[tokio::test]
+async fn an_object_that_is_staged_as_new_and_is_not_stops_everything() {
+    let world = World::new().await;
+    world.collect(&[found("things", vec![thing("a", 1), has("a", "b")])]).await;
+    let before = writers(&world).await;
+    for row in [thing("a", 2), has("a", "b")] {
+        let (claim, mut input) = world.stage(&[found("things", vec![thing("a", 1), has("a", "b")])]).await;
+        let mut writer = StagingWriter::new(world.store(), claim);
+        writer.created(input.slices[0].slice_id, &thing("new", 1)).await.unwrap();
+        writer.created(input.slices[0].slice_id, &row).await.unwrap();
+        input.staged = writer.finish().await.unwrap();
+        let refused = reconcile::apply(world.store(), &claim, &input).await;
+        assert!(matches!(refused, Err(StoreError::NotNew(_))), "{refused:?}");
+        assert_eq!(writers(&world).await, before);
+        let mut tx = world.tx().await;
+        runs::finish(&mut tx, &claim, &runs::RunFinish::new(Outcome::Failed, None, "")).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_two_new_objects_with_one_key_the_one_that_replaced_the_other_stands() {
+    let world = World::new().await;
+    let (claim, mut input) = world.stage(&[found("things", vec![])]).await;
+    let id = input.slices[0].slice_id;
+    let mut writer = StagingWriter::new(world.store(), claim);
+    for row in [thing("a", 1), thing("b", 1), has("a", "b")] {
+        writer.created(id, &row).await.unwrap();
+    }
+    writer.replaced(false, id, &thing("a", 2)).await.unwrap();
+    input.staged = writer.finish().await.unwrap();
+    assert_eq!((input.staged.rows, input.staged.duplicates), (3, 1));
+    let diff = reconcile::diff(&mut world.tx().await, &claim, input.staged, &input.sweepable()).await.unwrap();
+    let done = reconcile::apply_diffed(world.store(), &claim, &input, Some(diff)).await.unwrap();
+    assert_eq!((counts(&done, "thing"), done.dangling), ([2, 0, 0, 0], 0));
+    let shown = graph::entity(&mut world.tx().await, None, "a").await.unwrap().remove(0);
+    assert_eq!(shown.entity.properties["n"], 2);
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_held_can_still_be_applied() {
+    let world = World::new().await;
+    let claim = held(&world).await;
+    // Until version 9 of the schema's program there was one table for both kinds.
+    let (run, fence) = (claim.run.0.simple(), claim.fence);
+    let joint = format!("staging.run_{run}_{fence}");
+    let sql = format!(
+        "CREATE TABLE {joint} AS SELECT seq, op, 'E'::\"char\" AS kind, slice_id, key_hash, content_hash, _type, _key, \
+             properties, _class, display_name, NULL::text AS verb, NULL::text AS from_key, NULL::uuid AS from_hash, \
+             NULL::text AS to_key, NULL::uuid AS to_hash FROM {joint}_e; \
+         INSERT INTO {joint} SELECT 9, 'I', 'R', slice_id, '{}', '{}', 'thing_has_thing', 'a|has|a', '{{}}', NULL, NULL, \
+             'HAS', 'a', '{a}', 'a', '{a}' FROM {joint}_e LIMIT 1; \
+         DROP TABLE {joint}_e; ALTER TABLE {joint} OWNER TO porthole_app; \
+         UPDATE porthole.runs SET held = jsonb_set(held #- '{{staged,by_kind}}', '{{staged,rows}}', '3') \
+         WHERE run_id = '{}'",
+        Uuid::from_bytes(KeyHash::relationship("a|has|a").0),
+        Uuid::nil(),
+        claim.run.0,
+        a = Uuid::from_bytes(KeyHash::entity("a").0),
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut world.db.admin().await.unwrap()).await.unwrap();
+    let mut tx = world.tx().await;
+    runs::confirm(&ctx(), &mut tx, claim.run).await.unwrap();
+    tx.commit().await.unwrap();
+    let done = reconcile::apply_held(world.store(), &world.claim().await.claim).await.unwrap();
+    assert_eq!((counts(&done, "thing"), counts(&done, "thing_has_thing")), ([0, 1, 0, 1], [1, 0, 0, 0]));
+    assert_eq!((done.dangling, staging_tables(&world).await), (0, 0));
 }
 
 #[tokio::test]
@@ -186,7 +254,7 @@ async fn a_staging_table_that_lost_rows_is_not_applied() {
     let world = World::new().await;
     let (claim, input) = world.stage(&[found("things", vec![thing("a", 1), thing("b", 1)])]).await;
     // What a crash of the server does to an unlogged table.
-    let table = format!("staging.run_{}_{}", claim.run.0.simple(), claim.fence);
+    let table = format!("staging.run_{}_{}_e", claim.run.0.simple(), claim.fence);
     sqlx::query(sqlx::AssertSqlSafe(format!("TRUNCATE {table}")))
         .execute(&mut world.db.admin().await.unwrap())
         .await
@@ -228,7 +296,7 @@ async fn a_plan_shows_the_diff_and_commits_nothing() {
     let (claim, input) =
         world.stage(&[found("things", vec![thing("a", 2), thing("c", 1)]), cut_short("more", vec![])]).await;
     let mut tx = world.tx().await;
-    let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap();
+    let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap().counts;
     let would = Reconciled { counts: diff.clone(), generation: 0, dangling: 0 };
     assert_eq!(counts(&would, "thing"), [1, 1, 0, 1]);
     let finish = runs::RunFinish { counts: diff.clone(), ..input.finish };
@@ -244,7 +312,7 @@ async fn held(world: &World) -> porthole_model::run::Claim {
     world.collect(&[found("things", vec![thing("a", 1), thing("b", 1)])]).await;
     let (claim, input) = world.stage(&[found("things", vec![thing("a", 2)])]).await;
     let mut tx = world.tx().await;
-    let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap();
+    let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap().counts;
     drop(tx);
     reconcile::hold(world.store(), &claim, &input, &diff, "would delete 1 of 2 thing").await.unwrap();
     claim
