@@ -29,6 +29,8 @@ pub(crate) struct Bench {
     pub(crate) work: PathBuf,
     /// A tenth of the size.
     pub(crate) quick: bool,
+    /// The whole size even where it takes longer than the bench has.
+    pub(crate) full: bool,
 }
 
 impl Bench {

@@ -11,6 +11,15 @@ use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 use tokio::process::Command;
 
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// A tenth.
+    pub(crate) quick: bool,
+    /// All, also where it takes longer than the bench has.
+    pub(crate) full: bool,
+}
+
 fn find(name: &str) -> Result<&'static Figure> {
     let names: Vec<&str> = figures::ALL.iter().map(|f| f.name).collect();
     let found = figures::ALL.iter().find(|f| f.name == name);
@@ -22,7 +31,7 @@ fn find(name: &str) -> Result<&'static Figure> {
 ///
 /// # Errors
 /// When a name is unknown or the results can't be written.
-pub(crate) async fn run(guests: &Path, quick: bool, names: &[String], out: Option<&Path>) -> Result<ExitCode> {
+pub(crate) async fn run(guests: &Path, size: Size, names: &[String], out: Option<&Path>) -> Result<ExitCode> {
     let chosen: Vec<&Figure> = match names {
         [] => figures::ALL.iter().collect(),
         names => names.iter().map(|n| find(n)).collect::<Result<_>>()?,
@@ -32,7 +41,7 @@ pub(crate) async fn run(guests: &Path, quick: bool, names: &[String], out: Optio
     for (at, figure) in chosen.iter().enumerate() {
         report::note(format!("[{}/{}] {}: {}", at + 1, chosen.len(), figure.name, figure.about));
         let began = Instant::now();
-        match child(guests, quick, figure).await {
+        match child(guests, size, figure).await {
             Ok(measured) => {
                 for row in &measured {
                     report::note(format!("      {}", report::line(row)));
@@ -57,11 +66,14 @@ pub(crate) async fn run(guests: &Path, quick: bool, names: &[String], out: Optio
     Ok(ExitCode::FAILURE)
 }
 
-async fn child(guests: &Path, quick: bool, figure: &Figure) -> Result<Vec<Row>> {
+async fn child(guests: &Path, size: Size, figure: &Figure) -> Result<Vec<Row>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("figure").arg(figure.name).arg("--guests").arg(guests);
-    if quick {
+    if size.quick {
         command.arg("--quick");
+    }
+    if size.full {
+        command.arg("--full");
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let output = tokio::time::timeout(figure.limit, child.wait_with_output());
@@ -80,13 +92,14 @@ async fn child(guests: &Path, quick: bool, figure: &Figure) -> Result<Vec<Row>> 
 ///
 /// # Errors
 /// When it can't be measured.
-pub(crate) async fn figure(guests: &Path, quick: bool, name: &str) -> Result<ExitCode> {
+pub(crate) async fn figure(guests: &Path, size: Size, name: &str) -> Result<ExitCode> {
     let figure = find(name)?;
     let folder = tempfile::Builder::new().prefix("porthole-bench.").tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     let program = std::env::current_exe()?;
     let bin = program.parent().context("a program without a folder")?.to_owned();
-    let bench = Bench { bin, guests: guests.to_owned(), work: folder.path().to_owned(), quick };
+    let Size { quick, full } = size;
+    let bench = Bench { bin, guests: guests.to_owned(), work: folder.path().to_owned(), quick, full };
     let rows = (figure.run)(bench).await?;
     report::rows(&rows)?;
     Ok(ExitCode::SUCCESS)

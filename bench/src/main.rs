@@ -5,9 +5,11 @@
 //! another's, and so that it can be ended when its time is up.
 
 mod bench;
+mod copy;
 mod database;
 mod driver;
 mod figures;
+mod graph;
 mod machine;
 mod measure;
 mod plot;
@@ -30,6 +32,9 @@ struct Cli {
     /// A tenth of the size: to see that everything works, not to measure.
     #[arg(long, global = true)]
     quick: bool,
+    /// The whole size, also of what is cut to the time that a benchmark has.
+    #[arg(long, global = true, conflicts_with = "quick")]
+    full: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -63,10 +68,11 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    let size = driver::Size { quick: cli.quick, full: cli.full };
     let done = match cli.command {
         Command::List => report::list(figures::ALL),
-        Command::Run { names, out } => driver::run(&cli.guests, cli.quick, &names, out.as_deref()).await,
-        Command::Figure { name } => driver::figure(&cli.guests, cli.quick, &name).await,
+        Command::Run { names, out } => driver::run(&cli.guests, size, &names, out.as_deref()).await,
+        Command::Figure { name } => driver::figure(&cli.guests, size, &name).await,
         Command::Provider { kind } => kind.serve().map(|()| ExitCode::SUCCESS),
     };
     match done {

@@ -22,12 +22,45 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 /// # Errors
 /// When there is no such process.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's times")?;
-    // The name may contain blanks and parentheses; what follows its last one doesn't.
-    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
-    let field = |n: usize| fields.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
-    Ok((field(11) + field(12)) / ticks)
+    let stat = Stat::read(pid)?;
+    Ok(stat.seconds(&[11, 12]))
+}
+
+/// Processor time that a process, its children and its ended children have used so far, seconds.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn tree_cpu_seconds(pid: u32) -> Result<f64> {
+    let mut seconds = Stat::read(pid)?.seconds(&[11, 12, 13, 14]);
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let child = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        // One that ends while this looks is counted next time, with the ended.
+        let stat = child.and_then(|child| Stat::read(child).ok()).filter(|stat| stat.field(1) == f64::from(pid));
+        seconds += stat.map_or(0.0, |stat| stat.seconds(&[11, 12]));
+    }
+    Ok(seconds)
+}
+
+/// The numbers of `/proc/PID/stat` after the process's name: 1 is the parent, 11 and 12 are user and system time, 13 and
+/// 14 those of ended children.
+struct Stat(Vec<f64>);
+
+impl Stat {
+    fn read(pid: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's times")?;
+        // The name may contain blanks and parentheses; what follows its last one doesn't.
+        let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+        Ok(Self(fields.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect()))
+    }
+
+    fn field(&self, n: usize) -> f64 {
+        self.0.get(n).copied().unwrap_or(0.0)
+    }
+
+    fn seconds(&self, fields: &[usize]) -> f64 {
+        let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
+        fields.iter().map(|n| self.field(*n)).sum::<f64>() / ticks
+    }
 }
 
 /// A line of `/proc/PID/smaps_rollup` or `/proc/PID/status`, in MiB; 0 when the process is gone.

@@ -3,6 +3,8 @@
 use crate::bench::Figure;
 
 mod audit;
+mod load;
+mod tenants;
 
 /// All of them.
-pub(crate) const ALL: &[Figure] = &[audit::FIGURE];
+pub(crate) const ALL: &[Figure] = &[load::FIGURE, audit::FIGURE, tenants::FIGURE];

@@ -91,7 +91,9 @@ pub enum StoreError {
         found: u64,
     },
     /// An object was staged as new that the graph has, or twice: what the run compared with wasn't the graph.
-    #[error("an object that was staged as new is in the graph already or was staged twice; nothing was applied: run it again")]
+    #[error(
+        "an object that was staged as new is in the graph already or was staged twice; nothing was applied: run it again"
+    )]
     NotNew(#[source] sqlx::Error),
     /// A stored value is not what this program stores.
     #[error("column `{column}` holds what this program can't read: {message}")]

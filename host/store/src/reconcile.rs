@@ -30,8 +30,8 @@ use porthole_model::context::OpContext;
 use porthole_model::id::InstanceId;
 use porthole_model::run::{Claim, Counts};
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
 use sqlx::Executor;
+use sqlx::types::Json;
 pub use work::Diff;
 use work::Work;
 

@@ -38,7 +38,16 @@ const RELATIONSHIPS: Shape = Shape {
     former: "jsonb_build_object('verb', o.verb, 'from', o.from_key, 'to', o.to_key, \
              'properties', o.properties, 'run', o.run_id, 'since', o.updated_at)",
     columns: &[
-        "key_hash", "content_hash", "slice_id", "_type", "_key", "verb", "from_key", "from_hash", "to_key", "to_hash",
+        "key_hash",
+        "content_hash",
+        "slice_id",
+        "_type",
+        "_key",
+        "verb",
+        "from_key",
+        "from_hash",
+        "to_key",
+        "to_hash",
         "properties",
     ],
 };
@@ -134,8 +143,7 @@ impl Sql {
             }
             (ObjectKind::Relationship, true) => {
                 let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));
-                let value =
-                    format!("f.key_hash IS NULL AND {from} IS NULL OR t.key_hash IS NULL AND {to} IS NULL, ");
+                let value = format!("f.key_hash IS NULL AND {from} IS NULL OR t.key_hash IS NULL AND {to} IS NULL, ");
                 let new = format!("(SELECT key_hash FROM {} WHERE op = 'I')", self.staged(ObjectKind::Entity));
                 let ends = format!(
                     "LEFT JOIN {new} f ON f.key_hash = s.from_hash LEFT JOIN {new} t ON t.key_hash = s.to_hash "
@@ -156,8 +164,11 @@ impl Sql {
     pub(super) fn write_updated(&self, kind: ObjectKind) -> String {
         let (staged, Shape { table, columns, .. }) = (self.staged(kind), shape(kind));
         let (names, values) = (columns.join(", "), columns.map_prefixed("s."));
-        let mut set: Vec<String> =
-            columns.iter().filter(|c| !c.ends_with("key") && **c != "key_hash").map(|c| format!("{c} = EXCLUDED.{c}")).collect();
+        let mut set: Vec<String> = columns
+            .iter()
+            .filter(|c| !c.ends_with("key") && **c != "key_hash")
+            .map(|c| format!("{c} = EXCLUDED.{c}"))
+            .collect();
         let (mut dangling, mut value) = ("", String::new());
         if kind == ObjectKind::Relationship {
             let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));

@@ -42,7 +42,7 @@ async fn step(store: &Store, log: Log) -> usize {
     records
 }
 
-async fn drain(store: &Store, log: Log) {
+pub(crate) async fn drain(store: &Store, log: Log) {
     while step(store, log).await > 0 {}
 }
 
@@ -350,7 +350,8 @@ async fn held_confirmed_applied_and_swept_runs_say_so() {
     let world = World::new().await;
     let (claim, input) = world.stage(&[found("things", vec![thing("a", 1), thing("b", 2)])]).await;
     let mut tx = world.tx().await;
-    let would = porthole_store::reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap().counts;
+    let would =
+        porthole_store::reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await.unwrap().counts;
     tx.commit().await.unwrap();
     porthole_store::reconcile::hold(world.store(), &claim, &input, &would, "too many").await.unwrap();
     let mut tx = world.tx().await;

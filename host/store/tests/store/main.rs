@@ -13,6 +13,7 @@ mod graph;
 mod keys;
 mod migration;
 mod nouns;
+mod plans;
 mod reconcile;
 mod runs;
 mod security;
