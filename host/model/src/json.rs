@@ -25,7 +25,7 @@ pub const MAX_PROPERTIES: usize = 256;
 pub const MAX_NAME_BYTES: usize = 256;
 
 /// Room for members that is made at once: most objects have fewer.
-const TYPICAL_MEMBERS: usize = 16;
+const TYPICAL_MEMBERS: usize = 32;
 
 /// The canonical form of one JSON value.
 ///
@@ -46,9 +46,18 @@ pub(crate) struct Member<'a> {
     pub(crate) name: Cow<'a, str>,
     /// Its value is `null`.
     pub(crate) null: bool,
+    /// The first bytes of its name, as [`leading`] has them.
+    leading: u64,
     /// Where it was written, name and value.
     start: usize,
     end: usize,
+}
+
+impl Member<'_> {
+    /// The canonical order. Names differ in their first bytes mostly, and those are compared at once.
+    fn compare(&self, other: &Self) -> Ordering {
+        self.leading.cmp(&other.leading).then_with(|| compare_keys(&self.name, &other.name))
+    }
 }
 
 /// A place in a text.
@@ -60,13 +69,22 @@ pub(crate) struct Scanner<'a> {
     members: Vec<Member<'a>>,
     /// Where an object whose keys came in another order is put together again.
     scratch: String,
+    /// That order: the first bytes of each member's name, and its place.
+    order: Vec<(u64, u32)>,
 }
 
 impl<'a> Scanner<'a> {
     /// Starts at the beginning.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Reason> {
         let text = std::str::from_utf8(bytes).map_err(|e| Reason::Utf8(e.valid_up_to()))?;
-        Ok(Self { text, at: 0, depth: 0, members: Vec::with_capacity(TYPICAL_MEMBERS), scratch: String::new() })
+        Ok(Self {
+            text,
+            at: 0,
+            depth: 0,
+            members: Vec::with_capacity(TYPICAL_MEMBERS),
+            scratch: String::new(),
+            order: Vec::new(),
+        })
     }
 
     fn syntax(&self, expected: &'static str) -> Reason {
@@ -174,7 +192,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads the properties of an object and writes them in canonical form. The names come back sorted.
+    /// Reads the properties of an object and writes them in canonical form.
     pub(crate) fn properties(&mut self, out: &mut String) -> Result<Vec<Member<'a>>, Reason> {
         self.object(out, |name, count| {
             if count > MAX_PROPERTIES {
@@ -210,35 +228,46 @@ impl<'a> Scanner<'a> {
             out.push(':');
             let null = scanner.peek() == Some(b'n');
             scanner.value(out)?;
-            scanner.members.push(Member { name, null, start, end: out.len() });
+            let leading = leading(&name);
+            scanner.members.push(Member { name, null, leading, start, end: out.len() });
             Ok(())
         })?;
         // The outermost takes the buffer itself, which saves a copy for the flat objects that most are.
-        let mut members = if first == 0 { std::mem::take(&mut self.members) } else { self.members.split_off(first) };
-        self.sort(&mut members, out, opened_at)?;
+        let members = if first == 0 { std::mem::take(&mut self.members) } else { self.members.split_off(first) };
+        self.sort(&members, out, opened_at)?;
         out.push('}');
         Ok(members)
     }
 
     /// Puts the members that were written since `opened_at` into canonical order.
-    fn sort(&mut self, members: &mut [Member<'a>], out: &mut String, opened_at: usize) -> Result<(), Reason> {
-        if members.is_sorted_by(|a, b| compare_keys(&a.name, &b.name).is_lt()) {
+    fn sort(&mut self, members: &[Member<'a>], out: &mut String, opened_at: usize) -> Result<(), Reason> {
+        if members.is_sorted_by(|a, b| a.compare(b).is_lt()) {
             return Ok(());
         }
-        members.sort_unstable_by(|a, b| compare_keys(&a.name, &b.name));
-        if let Some([twice, _]) = members.array_windows().find(|[a, b]| a.name == b.name) {
-            return Err(Reason::DuplicateKey(shown(&twice.name)));
+        let Self { order, scratch, .. } = self;
+        order.clear();
+        order.extend((0..).zip(members).map(|(at, member)| (member.leading, at)));
+        let member = |at: u32| members.get(at as usize);
+        let name = |at: u32| member(at).map_or("", |m| &m.name);
+        // Names differ in their first bytes mostly, and those are compared at once.
+        order.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then_with(|| compare_keys(name(*x), name(*y))));
+        let twice = order.array_windows().find(|[(a, x), (b, y)]| a == b && name(*x) == name(*y));
+        if let Some([(_, at), _]) = twice {
+            return Err(Reason::DuplicateKey(shown(name(*at))));
         }
-        self.scratch.clear();
-        for member in members {
-            if !self.scratch.is_empty() {
-                self.scratch.push(',');
-            }
+        scratch.clear();
+        scratch.reserve(out.len() - opened_at);
+        for (_, at) in order.iter() {
+            scratch.push(if scratch.is_empty() { '{' } else { ',' });
             // Both ends were noted between two writes, so they are there.
-            self.scratch.push_str(out.get(member.start..member.end).unwrap_or_default());
+            scratch.push_str(member(*at).and_then(|m| out.get(m.start..m.end)).unwrap_or_default());
         }
-        out.truncate(opened_at + 1);
-        out.push_str(&self.scratch);
+        if opened_at == 0 {
+            std::mem::swap(out, scratch);
+        } else {
+            out.truncate(opened_at);
+            out.push_str(scratch);
+        }
         Ok(())
     }
 
@@ -333,7 +362,7 @@ impl<'a> Scanner<'a> {
     /// What follows up to a quote, a backslash or a control character.
     fn plain(&mut self) -> &'a str {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let end = rest.bytes().position(|b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(rest.len());
+        let end = plain_length(rest.as_bytes());
         self.at += end;
         // All three are ASCII, so this is a character boundary.
         rest.get(..end).unwrap_or_default()
@@ -402,6 +431,29 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// How many bytes come before the first quote, backslash or control character: eight at a time, because most of an object
+/// is inside of strings.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is below `n`. A borrow can only raise bits above the first such byte, and the first
+    // is what is looked for.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 0x20) | is(word, b'"') | is(word, b'\\');
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let ends = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
 /// Writes a string that was read. One without escapes is in canonical form already.
 #[expect(clippy::ptr_arg, reason = "borrowed means that it had no escapes")]
 fn write_read(text: &Cow<'_, str>, out: &mut String) {
@@ -419,8 +471,11 @@ fn write_read(text: &Cow<'_, str>, out: &mut String) {
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| b == b'"' || b == b'\\' || b < 0x20) {
-        let (before, after) = rest.split_at(at);
+    loop {
+        let (before, after) = rest.split_at(plain_length(rest.as_bytes()));
+        if after.is_empty() {
+            break;
+        }
         out.push_str(before);
         let mut chars = after.chars();
         match chars.next() {
@@ -442,9 +497,23 @@ fn write_string(text: &str, out: &mut String) {
 /// The order of RFC 8785: by UTF-16 code units. It differs from the order of UTF-8 bytes in one place: U+E000 to U+FFFF
 /// come after the characters that need a surrogate pair.
 fn compare_keys(a: &str, b: &str) -> Ordering {
-    // Where the first difference is inside a character, both bytes are continuation bytes and keep their order.
-    let weight = |byte: u8| if matches!(byte, 0xee | 0xef) { byte + 0x10 } else { byte };
     a.bytes().map(weight).cmp(b.bytes().map(weight))
+}
+
+/// A byte of a key, as it is ordered. Where the first difference is inside a character, both bytes are continuation bytes
+/// and keep their order.
+fn weight(byte: u8) -> u8 {
+    if matches!(byte, 0xee | 0xef) { byte + 0x10 } else { byte }
+}
+
+/// The first eight bytes of a key as a number of the same order; a shorter one is filled up. No key has a byte 0, so what
+/// is filled up comes first, as it should.
+fn leading(key: &str) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(key.bytes()) {
+        *to = weight(from);
+    }
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]
