@@ -1,43 +1,56 @@
 //! An item, and the entity that it becomes: a person's account with about 633 bytes of properties, which is what the
 //! entities of real directories have.
 
-use porthole_sdk::Entity;
+use porthole_sdk::{Entity, Text};
 use serde::Deserialize;
 
 /// An item, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Item {
+pub struct Item<'a> {
     /// The provider's id.
     pub id: Option<u64>,
     /// The name.
-    pub name: Option<String>,
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
     /// The name in its address.
-    pub login: Option<String>,
+    #[serde(borrow)]
+    pub login: Option<Text<'a>>,
     /// The mail address.
-    pub email: Option<String>,
+    #[serde(borrow)]
+    pub email: Option<Text<'a>>,
     /// What the person does.
-    pub title: Option<String>,
+    #[serde(borrow)]
+    pub title: Option<Text<'a>>,
     /// Where.
-    pub department: Option<String>,
+    #[serde(borrow)]
+    pub department: Option<Text<'a>>,
     /// For whose money.
-    pub cost_center: Option<String>,
+    #[serde(borrow)]
+    pub cost_center: Option<Text<'a>>,
     /// The place.
-    pub city: Option<String>,
+    #[serde(borrow)]
+    pub city: Option<Text<'a>>,
     /// Two letters.
-    pub country_code: Option<String>,
+    #[serde(borrow)]
+    pub country_code: Option<Text<'a>>,
     /// As the zone database calls it.
-    pub time_zone: Option<String>,
+    #[serde(borrow)]
+    pub time_zone: Option<Text<'a>>,
     /// The telephone.
-    pub phone: Option<String>,
+    #[serde(borrow)]
+    pub phone: Option<Text<'a>>,
     /// In use, or not.
-    pub status: Option<String>,
+    #[serde(borrow)]
+    pub status: Option<Text<'a>>,
     /// The id of another item.
     pub manager_id: Option<u64>,
     /// A time.
-    pub created_at: Option<String>,
+    #[serde(borrow)]
+    pub created_at: Option<Text<'a>>,
     /// A time.
-    pub updated_at: Option<String>,
+    #[serde(borrow)]
+    pub updated_at: Option<Text<'a>>,
     /// Counts changes.
     pub revision: Option<u64>,
     /// In use.
@@ -45,11 +58,14 @@ pub struct Item {
     /// Has a second factor.
     pub mfa_enabled: Option<bool>,
     /// Names of groups.
-    pub groups: Option<Vec<String>>,
+    #[serde(borrow)]
+    pub groups: Option<Vec<Text<'a>>>,
     /// A few words.
-    pub description: Option<String>,
+    #[serde(borrow)]
+    pub description: Option<Text<'a>>,
     /// Where a person looks at it.
-    pub web_link: Option<String>,
+    #[serde(borrow)]
+    pub web_link: Option<Text<'a>>,
 }
 
 /// The key of an item's entity.
@@ -62,50 +78,50 @@ pub fn key(entity_type: &str, id: u64) -> String {
 ///
 /// # Errors
 /// When it has no id or no name.
-pub fn entity(entity_type: &'static str, item: &Item) -> Result<Entity, String> {
+pub fn entity(entity_type: &'static str, item: &Item<'_>) -> Result<Entity, String> {
     let id = item.id.ok_or("item without id")?;
     let name = item.name.as_deref().ok_or("item without name")?;
     Ok(Entity::new(entity_type, key(entity_type, id))
         .class("Record")
         .name(name)
         .prop("name", name)
-        .prop("login", item.login.as_deref())
-        .prop("email", item.email.as_deref())
-        .prop("title", item.title.as_deref())
-        .prop("department", item.department.as_deref())
-        .prop("costCenter", item.cost_center.as_deref())
-        .prop("city", item.city.as_deref())
-        .prop("countryCode", item.country_code.as_deref())
-        .prop("timeZone", item.time_zone.as_deref())
-        .prop("phone", item.phone.as_deref())
-        .prop("status", item.status.as_deref())
+        .prop("login", item.login.as_ref())
+        .prop("email", item.email.as_ref())
+        .prop("title", item.title.as_ref())
+        .prop("department", item.department.as_ref())
+        .prop("costCenter", item.cost_center.as_ref())
+        .prop("city", item.city.as_ref())
+        .prop("countryCode", item.country_code.as_ref())
+        .prop("timeZone", item.time_zone.as_ref())
+        .prop("phone", item.phone.as_ref())
+        .prop("status", item.status.as_ref())
         .prop("managerId", item.manager_id)
-        .prop("createdAt", item.created_at.as_deref())
-        .prop("updatedAt", item.updated_at.as_deref())
+        .prop("createdAt", item.created_at.as_ref())
+        .prop("updatedAt", item.updated_at.as_ref())
         .prop("revision", item.revision)
         .prop("active", item.active)
         .prop("mfaEnabled", item.mfa_enabled)
-        .prop("groups", item.groups.clone())
-        .prop("description", item.description.as_deref())
-        .prop("webLink", item.web_link.as_deref()))
+        .prop("groups", item.groups.as_ref())
+        .prop("description", item.description.as_ref())
+        .prop("webLink", item.web_link.as_ref()))
 }
 
 /// An item that no provider has: `number` makes it different from every other.
 #[must_use]
-pub fn made(number: u64) -> Item {
-    let text = |text: &str| Some(text.to_owned());
+pub fn made(number: u64) -> Item<'static> {
+    let text = |text: &'static str| Some(text.into());
     Item {
         id: Some(number),
-        name: Some(format!("Made Person {number}")),
-        login: Some(format!("made.person.{number}")),
-        email: Some(format!("made.person.{number}@items.example")),
+        name: Some(format!("Made Person {number}").into()),
+        login: Some(format!("made.person.{number}").into()),
+        email: Some(format!("made.person.{number}@items.example").into()),
         title: text("Senior Reliability Engineer"),
         department: text("Platform Engineering"),
         cost_center: text("CC-4711-0815"),
         city: text("Rotterdam"),
         country_code: text("NL"),
         time_zone: text("Europe/Amsterdam"),
-        phone: Some(format!("+31 10 555 {number:07}")),
+        phone: Some(format!("+31 10 555 {number:07}").into()),
         status: text("ACTIVE"),
         manager_id: Some(number / 10),
         created_at: text("2021-03-04T05:06:07.000Z"),
@@ -113,9 +129,9 @@ pub fn made(number: u64) -> Item {
         revision: Some(0),
         active: Some(true),
         mfa_enabled: Some(number % 3 > 0),
-        groups: Some(["everyone", "engineering", "on-call-primary"].map(str::to_owned).to_vec()),
+        groups: Some(["everyone", "engineering", "on-call-primary"].map(Text::from).to_vec()),
         description: text("Keeps the lights on in the second data centre and writes the reports about it"),
-        web_link: Some(format!("https://items.example/people/{number}")),
+        web_link: Some(format!("https://items.example/people/{number}").into()),
     }
 }
 
@@ -129,6 +145,6 @@ mod tests {
         assert!(entity("t", &Item::default()).is_err());
         let made = entity("t", &made(7)).unwrap();
         assert_eq!(made.key(), "t:7");
-        assert_eq!(made.get("managerId"), Some(&0.into()));
+        assert_eq!(made.get("managerId"), Some(0.into()));
     }
 }

@@ -52,7 +52,7 @@ fn items(cx: &Cx<'_>, part: &str) -> Result<(), StepError> {
     let part_key = part_key(part);
     let (mut out, mut skipped) = (cx.emitter(), Skipped::default());
     for page in cx.pages(Call::new("list-items").arg("part", part)) {
-        for reply in page?.list::<Item>()? {
+        for reply in page?.list::<Item<'_>>()? {
             let Some(item) = skipped.unless(item::entity(ITEM, &reply)) else { continue };
             if links {
                 out.relationship(Relationship::new(PART, "HAS", ITEM, &part_key, item.key()))?;

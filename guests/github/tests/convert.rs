@@ -21,7 +21,7 @@ fn fixture<T: DeserializeOwned>(name: &str) -> T {
 fn assert_props(entity: &Entity, expected: Value) {
     for (name, value) in expected.as_object().unwrap() {
         let expected = (!value.is_null()).then_some(value);
-        assert_eq!(entity.get(name), expected, "{name}");
+        assert_eq!(entity.get(name).as_ref(), expected, "{name}");
     }
 }
 

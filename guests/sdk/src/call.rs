@@ -1,7 +1,7 @@
 //! A call of an operation, and what comes back.
 
 use crate::error::StepError;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use std::borrow::Cow;
 
 /// A call of an operation: its name in the manifest, and values for its arguments. Where a value goes (path, query,
@@ -126,20 +126,24 @@ impl Response {
         self.headers.iter().find(|h| h.name == name).map(|h| h.value.as_str())
     }
 
-    /// Reads the body as JSON.
+    /// Reads the body as JSON. `T` may borrow from it ([`crate::Text`]).
     ///
     /// # Errors
     /// [`StepError::Unexpected`] when the body is another thing than `T`; it says where.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, StepError> {
-        serde_json::from_slice(&self.body)
-            .map_err(|e| StepError::Unexpected(format!("`{}`: the reply isn't what it should be: {e}", self.operation)))
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, StepError> {
+        let odd = |e: &dyn std::fmt::Display| {
+            StepError::Unexpected(format!("`{}`: the reply isn't what it should be: {e}", self.operation))
+        };
+        // Checked once here, and not again at every text in it.
+        let text = std::str::from_utf8(&self.body).map_err(|e| odd(&e))?;
+        serde_json::from_str(text).map_err(|e| odd(&e))
     }
 
     /// Reads the body as a JSON list. An [`empty`](Self::empty) response is an empty list.
     ///
     /// # Errors
     /// As [`Self::json`].
-    pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, StepError> {
+    pub fn list<'a, T: Deserialize<'a>>(&'a self) -> Result<Vec<T>, StepError> {
         if self.empty { Ok(Vec::new()) } else { self.json() }
     }
 }

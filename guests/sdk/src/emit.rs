@@ -4,6 +4,7 @@
 use crate::error::EmitError;
 use crate::host::{Host, Level};
 use crate::object::{Entity, Relationship};
+use std::borrow::Cow;
 
 /// A batch is handed over when it has grown to so many bytes.
 pub const BATCH_BYTES: usize = 512 * 1024;
@@ -34,7 +35,7 @@ impl<'a> Emitter<'a> {
     pub fn entity(&mut self, entity: Entity) -> Result<(), EmitError> {
         let start = self.batch.len();
         entity.write(&mut self.batch);
-        self.added(start, entity.key())
+        self.added(start, || entity.key().into())
     }
 
     /// Adds a relationship.
@@ -44,7 +45,7 @@ impl<'a> Emitter<'a> {
     pub fn relationship(&mut self, relationship: Relationship) -> Result<(), EmitError> {
         let start = self.batch.len();
         relationship.write(&mut self.batch);
-        self.added(start, &relationship.key())
+        self.added(start, || relationship.key())
     }
 
     /// Objects added so far.
@@ -75,11 +76,11 @@ impl<'a> Emitter<'a> {
         self.flush()
     }
 
-    fn added(&mut self, start: usize, key: &str) -> Result<(), EmitError> {
+    fn added<'k>(&mut self, start: usize, key: impl FnOnce() -> Cow<'k, str>) -> Result<(), EmitError> {
         let bytes = self.batch.len() - start;
         if bytes > MAX_LINE_BYTES {
             self.batch.truncate(start);
-            let key: String = key.chars().take(128).collect();
+            let key: String = key().chars().take(128).collect();
             return Err(EmitError::TooLarge(format!("`{key}` has {bytes} bytes, at most {MAX_LINE_BYTES} are taken")));
         }
         self.objects += 1;

@@ -99,9 +99,11 @@ pub mod guest;
 mod host;
 mod object;
 mod page;
+mod property;
 mod skip;
 mod stored;
 pub mod testing;
+mod text;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
@@ -113,5 +115,7 @@ pub use guest::Steps;
 pub use host::{EntityPage, Host, Level};
 pub use object::{Entity, Relationship};
 pub use page::{CALLS_AT_ONCE, ManyOutcome, Pages};
+pub use property::Property;
 pub use skip::Skipped;
 pub use stored::{Stored, StoredEntities};
+pub use text::Text;

@@ -1,9 +1,65 @@
 //! Entities and relationships, as a guest builds them. The host checks every one against the manifest.
 
+use crate::property::{Property, string};
 use serde_json::Value;
 use std::borrow::Cow;
 
-type Properties = Vec<(Cow<'static, str>, Value)>;
+/// Properties that most objects have at most, and bytes of them: made room for at once.
+const TYPICAL: (usize, usize) = (24, 1024);
+
+/// Properties in the order in which they were set, written already.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Properties {
+    /// Of each `,"name":value`.
+    text: Vec<u8>,
+    /// Names, and where each one's text begins.
+    places: Vec<(Cow<'static, str>, usize)>,
+}
+
+impl Properties {
+    /// The host refuses an object with a key twice, so a property that is set again replaces the former value.
+    fn set(&mut self, name: Cow<'static, str>, value: impl Property) {
+        if let Some(at) = self.places.iter().position(|(known, _)| *known == name) {
+            self.remove(at);
+        }
+        if self.places.is_empty() {
+            self.places.reserve(TYPICAL.0);
+            self.text.reserve(TYPICAL.1);
+        }
+        let start = self.text.len();
+        self.text.push(b',');
+        string(&mut self.text, &name);
+        self.text.push(b':');
+        if value.write(&mut self.text) {
+            self.places.push((name, start));
+        } else {
+            self.text.truncate(start);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let (_, start) = self.places.remove(at);
+        let end = self.places.get(at).map_or(self.text.len(), |(_, next)| *next);
+        self.text.drain(start..end);
+        self.places.iter_mut().skip(at).for_each(|(_, place)| *place -= end - start);
+    }
+
+    fn get(&self, name: &str) -> Option<Value> {
+        let at = self.places.iter().position(|(known, _)| known == name)?;
+        let (_, start) = self.places.get(at)?;
+        let end = self.places.get(at + 1).map_or(self.text.len(), |(_, next)| *next);
+        // Between the comma and the end is one member.
+        let member = [b"{", self.text.get(start + 1..end)?, b"}"].concat();
+        let mut member: serde_json::Map<String, Value> = serde_json::from_slice(&member).ok()?;
+        member.remove(name)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#","p":{"#);
+        out.extend_from_slice(self.text.get(1..).unwrap_or_default());
+        out.push(b'}');
+    }
+}
 
 /// A thing: an account, a user, a repository.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +77,7 @@ impl Entity {
     #[must_use]
     pub fn new(entity_type: impl Into<Cow<'static, str>>, key: impl Into<String>) -> Self {
         let (entity_type, key) = (entity_type.into(), key.into());
-        Self { entity_type, key, class: Vec::new(), name: None, properties: Vec::new() }
+        Self { entity_type, key, class: Vec::new(), name: None, properties: Properties::default() }
     }
 
     /// Adds a class. All classes together must be those that the manifest declares for the type.
@@ -40,8 +96,8 @@ impl Entity {
 
     /// Sets a property. `None` and null are left out; setting a property again replaces it.
     #[must_use]
-    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        set(&mut self.properties, name.into(), value.into());
+    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Property) -> Self {
+        self.properties.set(name.into(), value);
         self
     }
 
@@ -59,8 +115,8 @@ impl Entity {
 
     /// A property's value.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        get(&self.properties, name)
+    pub fn get(&self, name: &str) -> Option<Value> {
+        self.properties.get(name)
     }
 
     /// The line that the world's `graph.emit` describes, with its newline.
@@ -78,7 +134,7 @@ impl Entity {
         }
         out.extend_from_slice(br#"],"n":"#);
         string(out, self.name.as_deref().unwrap_or(&self.key));
-        properties(out, &self.properties);
+        self.properties.write(out);
         out.extend_from_slice(b"}\n");
     }
 }
@@ -112,7 +168,7 @@ impl Relationship {
             from_key: from_key.into(),
             to_key: to_key.into(),
             key: None,
-            properties: Vec::new(),
+            properties: Properties::default(),
         }
     }
 
@@ -125,8 +181,8 @@ impl Relationship {
 
     /// Sets a property, as [`Entity::prop`].
     #[must_use]
-    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        set(&mut self.properties, name.into(), value.into());
+    pub fn prop(mut self, name: impl Into<Cow<'static, str>>, value: impl Property) -> Self {
+        self.properties.set(name.into(), value);
         self
     }
 
@@ -147,8 +203,8 @@ impl Relationship {
 
     /// A property's value.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        get(&self.properties, name)
+    pub fn get(&self, name: &str) -> Option<Value> {
+        self.properties.get(name)
     }
 
     /// The line that the world's `graph.emit` describes, with its newline.
@@ -163,40 +219,9 @@ impl Relationship {
         string(out, &self.verb);
         out.extend_from_slice(br#","t":"#);
         string(out, &self.to_key);
-        properties(out, &self.properties);
+        self.properties.write(out);
         out.extend_from_slice(b"}\n");
     }
-}
-
-/// The host refuses an object with a key twice, so a property that is set again replaces the former value.
-fn set(properties: &mut Properties, name: Cow<'static, str>, value: Value) {
-    properties.retain(|(known, _)| *known != name);
-    if !value.is_null() {
-        properties.push((name, value));
-    }
-}
-
-fn get<'a>(properties: &'a Properties, name: &str) -> Option<&'a Value> {
-    properties.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-}
-
-fn properties(out: &mut Vec<u8>, properties: &Properties) {
-    out.extend_from_slice(br#","p":{"#);
-    for (i, (name, value)) in properties.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        string(out, name);
-        out.push(b':');
-        // Writing a value to memory can't fail: it has no map key that is no string, and a Vec takes every byte.
-        let _ = serde_json::to_writer(&mut *out, value);
-    }
-    out.push(b'}');
-}
-
-fn string(out: &mut Vec<u8>, text: &str) {
-    // As above.
-    let _ = serde_json::to_writer(out, text);
 }
 
 #[cfg(test)]
@@ -236,7 +261,7 @@ mod tests {
     #[test]
     fn a_property_set_again_is_replaced_or_removed() {
         let entity = Entity::new("t", "k").prop("a", 1).prop("b", 2).prop("a", 3).prop("b", Value::Null);
-        assert_eq!(entity.get("a"), Some(&Value::from(3)));
+        assert_eq!(entity.get("a"), Some(Value::from(3)));
         assert_eq!(entity.get("b"), None);
     }
 

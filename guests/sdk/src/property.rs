@@ -1,0 +1,185 @@
+//! Values of properties, and how they are written: straight into the line of their object, without a tree in between.
+
+use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+
+/// A value that a property can have: texts, numbers, yes and no, lists of these, and any JSON.
+pub trait Property {
+    /// Writes it as JSON. False, and nothing written, when there is none: `None`, null, a number that JSON lacks.
+    fn write(&self, out: &mut Vec<u8>) -> bool;
+}
+
+impl<T: Property + ?Sized> Property for &T {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        (**self).write(out)
+    }
+}
+
+impl<T: Property> Property for Option<T> {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.as_ref().is_some_and(|value| value.write(out))
+    }
+}
+
+impl Property for str {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        string(out, self);
+        true
+    }
+}
+
+impl Property for String {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.as_str().write(out)
+    }
+}
+
+impl Property for Cow<'_, str> {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        (**self).write(out)
+    }
+}
+
+impl Property for bool {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(if *self { b"true" } else { b"false" });
+        true
+    }
+}
+
+impl Property for Value {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        !self.is_null() && json(out, self)
+    }
+}
+
+impl Property for f64 {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.is_finite() && json(out, self)
+    }
+}
+
+impl Property for f32 {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.is_finite() && json(out, self)
+    }
+}
+
+macro_rules! as_serde_has_it {
+    ($($type:ty),*) => {
+        $(impl Property for $type {
+            fn write(&self, out: &mut Vec<u8>) -> bool {
+                json(out, self)
+            }
+        })*
+    };
+}
+as_serde_has_it!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, Number, Map<String, Value>);
+
+impl<T: Property> Property for [T] {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        out.push(b'[');
+        for (at, value) in self.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            // Places in a list mean something, so what isn't there is said.
+            if !value.write(out) {
+                out.extend_from_slice(b"null");
+            }
+        }
+        out.push(b']');
+        true
+    }
+}
+
+impl<T: Property> Property for Vec<T> {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.as_slice().write(out)
+    }
+}
+
+impl<T: Property, const N: usize> Property for [T; N] {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        self.as_slice().write(out)
+    }
+}
+
+fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> bool {
+    // Writing a value to memory can't fail: it has no map key that is no string, and a Vec takes every byte.
+    serde_json::to_writer(out, value).is_ok()
+}
+
+/// Writes a text as a JSON string.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        json(out, text);
+    }
+}
+
+/// Nothing in it has to be escaped. Eight bytes at a time: most texts are plain, and most of a line is text.
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // Not zero when a byte is below `n`.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
+    let has = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let is_odd = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        below(word, 0x20) | has(word, b'"') | has(word, b'\\') != 0
+    };
+    !words.iter().any(is_odd) && !rest.iter().any(|b| matches!(b, b'"' | b'\\' | 0..0x20))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use serde_json::json;
+
+    fn written(value: impl Property) -> Option<Value> {
+        let mut out = Vec::new();
+        let is = value.write(&mut out);
+        assert_eq!(is, !out.is_empty());
+        is.then(|| serde_json::from_slice(&out).unwrap())
+    }
+
+    #[test]
+    fn values_are_written_as_json_has_them() {
+        assert_eq!(written("a\"\\\n\u{1f}é𝄞"), Some(json!("a\"\\\n\u{1f}é𝄞")));
+        assert_eq!(
+            written(&String::from("plain text of more than eight bytes")),
+            Some(json!("plain text of more than eight bytes"))
+        );
+        assert_eq!(written(Some(-7_i64)), Some(json!(-7)));
+        assert_eq!(written(vec![Some("a"), None]), Some(json!(["a", null])));
+        assert_eq!(written([true, false]), Some(json!([true, false])));
+        assert_eq!(written(json!({"a": [1.5]})), Some(json!({"a": [1.5]})));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_written() {
+        assert_eq!(written(None::<&str>), None);
+        assert_eq!(written(Value::Null), None);
+        assert_eq!(written(f64::NAN), None);
+        assert_eq!(written(f32::INFINITY), None);
+    }
+
+    #[test]
+    fn every_byte_that_json_escapes_is_found_at_every_place() {
+        for odd in (0..0x20).chain([b'"', b'\\']) {
+            for at in 0..20 {
+                let mut text = vec![b'x'; 20];
+                text.splice(at..=at, [odd]);
+                assert!(!is_plain(&text), "{odd} at {at}");
+            }
+        }
+        assert!(is_plain("!#[]~\u{7f}éü𝄞 and a longer rest".as_bytes()));
+    }
+}
