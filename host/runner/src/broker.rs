@@ -4,13 +4,14 @@
 
 use crate::answers::Answers;
 use crate::collected::{Collected, SliceEnd, failure, partitions};
-use crate::collector::{CollectError, Collector};
+use crate::collector::{Checked, CollectError, Collector};
 use crate::journal::{Journal, Notes};
 use crate::process::{Sandbox, SandboxError, Sender};
 use crate::replay::replayer::ReplayFault;
 use crate::schedule::{Ready, Schedule};
 use crate::task_calls::TaskCalls;
 use crate::transcript::{Ended, RecordError, Recording};
+use futures_util::{StreamExt as _, stream};
 use porthole_model::id::{Partition, StepId};
 use porthole_model::manifest::Manifest;
 use porthole_model::parse::StepTypes;
@@ -22,16 +23,20 @@ use porthole_wire::{
     Response, Task, TaskEnd, TaskId, TaskKind, ToSandbox, Usage,
 };
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 
 /// How often progress is written for people who watch.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// Frames that were read and wait for the loop.
 const INBOX_FRAMES: usize = 64;
+/// Batches of one task that are checked at once or wait, checked, for their turn.
+const CHECKED_AHEAD: usize = 2;
 
 /// Why a run can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -181,17 +186,18 @@ impl Loop<'_> {
     async fn start(&mut self, id: TaskId, ready: Ready) -> Result<Running, BrokerError> {
         let broker = self.broker;
         let calls = Arc::new(TaskCalls::new(id, ready.step, ready.partition, ready.kind));
-        let mut slice = 0;
+        let (mut slice, mut types) = (0, Arc::default());
         if ready.kind == TaskKind::Run {
             let key = calls.slice();
             slice = self.number(&key).await?;
-            let types = broker.types.get(&key.step).cloned();
-            let types = types.ok_or_else(|| BrokerError::Protocol(format!("step `{}` has no types", key.step)))?;
-            broker.collector.lock().await.open(id, slice, key.to_string(), types);
+            let declared = broker.types.get(&key.step).cloned();
+            types = declared.ok_or_else(|| BrokerError::Protocol(format!("step `{}` has no types", key.step)))?;
+            broker.collector.lock().await.open(id, slice, key.to_string());
             self.notes.begin(key);
         }
         let (emits, batches) = mpsc::channel(EMIT_WINDOW);
-        let collecting = collect(Arc::clone(&broker.collector), id, batches, self.sender.clone(), self.failed.clone());
+        let collector = Arc::clone(&broker.collector);
+        let collecting = collect(collector, id, types, batches, self.sender.clone(), self.failed.clone());
         self.helpers.spawn(collecting);
         let task = Task {
             id,
@@ -409,16 +415,32 @@ async fn answer_calls(
     Ok(answers)
 }
 
-/// Takes in the batches of one task, in order, and acknowledges each.
+/// Takes in the batches of one task, in order, and acknowledges each. The next ones are checked while one is compared and
+/// staged.
 async fn collect(
     collector: Arc<Mutex<Collector>>,
     task: TaskId,
-    mut batches: mpsc::Receiver<(AskId, Vec<u8>)>,
+    types: Arc<StepTypes>,
+    batches: mpsc::Receiver<(AskId, Vec<u8>)>,
     sender: Sender,
     failed: mpsc::UnboundedSender<BrokerError>,
 ) {
-    while let Some((ask, batch)) = batches.recv().await {
-        let taken = collector.lock().await.batch(task, &batch).await;
+    let batches = stream::unfold(batches, |mut batches| async { batches.recv().await.map(|batch| (batch, batches)) });
+    let checked = batches.map(|(ask, batch)| {
+        let types = Arc::clone(&types);
+        // Half a MiB of JSON is a millisecond of computing: too long for a thread that others wait for.
+        let checking = tokio::task::spawn_blocking(move || Checked::of(&batch, &types));
+        async move { (ask, checking.await) }
+    });
+    let mut checked = std::pin::pin!(checked.buffered(CHECKED_AHEAD));
+    while let Some((ask, batch)) = checked.next().await {
+        let batch = match batch.map_err(JoinError::try_into_panic) {
+            Ok(batch) => batch,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The process is ending.
+            Err(Err(_)) => return,
+        };
+        let taken = collector.lock().await.take(task, batch).await;
         let sent = match taken {
             Ok(()) => {
                 let answer = Answer::Emitted(Ok(()));

@@ -1,5 +1,5 @@
 //! The collector of one run owns everything that emitted objects touch: the digest index, the place where new and
-//! changed objects go, the spool and the counts. Batches reach it through a channel, one after the other, so nothing here needs a lock.
+//! changed objects go, the spool and the counts. Checked batches reach it one after the other, so nothing here needs a lock.
 
 use crate::index::{Index, IndexFull, Seen};
 use crate::sink::Sink;
@@ -11,7 +11,6 @@ use porthole_store::StoreError;
 use porthole_wire::{EntityPage, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::sync::Arc;
 
 /// Reasons kept for people, for one task; later ones are only counted.
 const REJECTIONS_KEPT: usize = 20;
@@ -61,8 +60,20 @@ pub struct TaskTally {
 
 struct TaskState {
     slice: i32,
-    types: Arc<StepTypes>,
     tally: TaskTally,
+}
+
+/// A batch whose lines were checked and hashed, in their order.
+pub struct Checked(Vec<Result<Row, Rejection>>);
+
+impl Checked {
+    /// Checks the lines of a batch. This is what most of a batch's time goes to, and it needs nothing of what slices share:
+    /// whoever has a batch does it before the collector's turn.
+    #[must_use]
+    pub fn of(batch: &[u8], types: &StepTypes) -> Self {
+        let lines = batch.split(|b| *b == b'\n').filter(|l| !l.is_empty());
+        Self(lines.map(|line| parse_line(line, types)).collect())
+    }
 }
 
 /// See the module's documentation.
@@ -80,11 +91,22 @@ pub struct Collector {
 pub struct Types {
     names: Vec<String>,
     numbers: HashMap<String, u16>,
+    /// The number that was asked for last.
+    last: u16,
 }
 
 impl Types {
     /// The number of a name.
     pub fn number(&mut self, name: &str) -> u16 {
+        // Objects come as they are stored, and most are stored beside one of their type.
+        if self.names.get(usize::from(self.last)).is_some_and(|last| last == name) {
+            return self.last;
+        }
+        self.last = self.find_or_add(name);
+        self.last
+    }
+
+    fn find_or_add(&mut self, name: &str) -> u16 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
@@ -109,9 +131,9 @@ impl Collector {
     }
 
     /// A task may emit from now on.
-    pub fn open(&mut self, task: TaskId, slice: i32, name: String, types: Arc<StepTypes>) {
+    pub fn open(&mut self, task: TaskId, slice: i32, name: String) {
         self.slice_names.insert(slice, name);
-        self.tasks.insert(task, TaskState { slice, types, tally: TaskTally::default() });
+        self.tasks.insert(task, TaskState { slice, tally: TaskTally::default() });
     }
 
     /// A task emits no more.
@@ -119,14 +141,14 @@ impl Collector {
         self.tasks.remove(&task).map(|t| t.tally).unwrap_or_default()
     }
 
-    /// Checks, compares and stages a batch. A bad object is set aside alone.
+    /// Compares and stages a checked batch. A bad object is set aside alone.
     ///
     /// # Errors
     /// When staging, the spool or the index fails. What is wrong with an object is no error.
-    pub async fn batch(&mut self, task: TaskId, bytes: &[u8]) -> Result<(), CollectError> {
-        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+    pub async fn take(&mut self, task: TaskId, batch: Checked) -> Result<(), CollectError> {
+        for checked in batch.0 {
             let state = self.tasks.get_mut(&task).ok_or(CollectError::NoTask(task))?;
-            let row = match parse_line(line, &state.types) {
+            let row = match checked {
                 Ok(row) => row,
                 Err(rejection) => {
                     if let Some(key) = rejection.key_hash {
@@ -184,8 +206,8 @@ impl Collector {
     /// # Errors
     /// When staging fails.
     pub async fn stage_gone(&mut self, sweepable: &BTreeSet<i32>) -> Result<(), CollectError> {
-        for known in self.index.gone(sweepable) {
-            self.sink.gone(known.slice, known.kind, known.key).await?;
+        for gone in self.index.gone(sweepable) {
+            self.sink.gone(gone.slice, gone.kind, gone.key).await?;
         }
         Ok(())
     }
@@ -193,11 +215,7 @@ impl Collector {
     /// What the graph held when the run started, by type.
     #[must_use]
     pub fn held(&self) -> BTreeMap<String, u64> {
-        let mut by_number: BTreeMap<u16, u64> = BTreeMap::new();
-        for known in self.index.held() {
-            *by_number.entry(known.type_id).or_default() += 1;
-        }
-        by_number.into_iter().map(|(number, n)| (self.types.name(number).to_owned(), n)).collect()
+        self.index.held().into_iter().map(|(number, n)| (self.types.name(number).to_owned(), n)).collect()
     }
 
     /// The digest over everything that the run saw.

@@ -2,33 +2,70 @@
 //!
 //! Unchanged data must not touch Postgres: each emitted object is compared here, and only new and changed ones are
 //! staged. What no complete slice contained is deleted, and that too is read off this index.
+//!
+//! Two parts. What the graph held is a sorted array of 36 bytes an object, with a table of where each range of keys
+//! begins; keys are hashes, so every range is short. What is new is an array of the same width, in the order of arrival,
+//! with a table of positions: about 10 bytes an object more.
 
+use hashbrown::HashTable;
 use porthole_model::object::{ContentHash, KeyHash};
 use porthole_store::staging::ObjectKind;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
-/// The most objects one instance may hold, as long as the index lives in memory: 10 million at 44 bytes are 440 MB.
+/// The most objects one instance may hold, as long as the index lives in memory. It is the memory budget of one run: 10
+/// million are 360 MB when the graph has them already, and 460 MB when all of them are new.
 pub const MAX_INDEX_ROWS: usize = 10_000_000;
 
-/// No slice of this run has seen it yet. Slice ids are positive.
-const UNSEEN: i32 = 0;
+/// Objects in a range of keys, on average: two or three steps of a binary search within some lines of the cache. Each
+/// range costs four bytes.
+const RANGE_ROWS: usize = 8;
+/// How much is hashed at once for the digest, in bytes: enough for the hash to use the width of the processor.
+const DIGEST_BYTES: usize = 64 * 1024;
+
+/// The run saw it.
+const SEEN: u32 = 1 << 31;
+/// The run saw it and it was bad: what the graph has of it stays, and counts neither as seen nor as gone.
+const KEPT: u32 = 1 << 30;
+/// The number of the owner. There is at most one for each object.
+const OWNER: u32 = KEPT - 1;
 
 /// An object that the graph held when the run started.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+struct Known {
+    key: KeyHash,
+    /// Replaced by what the run saw.
+    content: ContentHash,
+    /// The owner's number, [`SEEN`] and [`KEPT`].
+    owner: u32,
+}
+
+/// An object that the graph didn't hold.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    key: KeyHash,
+    content: ContentHash,
+    /// The slice whose version stands.
+    slice: i32,
+}
+
+/// What few objects differ in: where they belong, and what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Owner {
+    slice: i32,
+    type_id: u16,
+    kind: ObjectKind,
+}
+
+/// An object that its slice no longer contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
     /// Its identity.
     pub key: KeyHash,
-    /// Its content; replaced by what the run saw.
-    pub content: ContentHash,
     /// The slice that owns it.
     pub slice: i32,
-    /// Its type, by number; the caller keeps the names.
-    pub type_id: u16,
     /// Entity or relationship.
     pub kind: ObjectKind,
-    seen_by: i32,
-    /// The run saw it and it was bad: what the graph has of it stays, and counts neither as seen nor as gone.
-    kept: bool,
 }
 
 /// What an emitted object is, compared with the graph.
@@ -59,9 +96,38 @@ pub enum Seen {
 /// The index; see the module's documentation.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Sorted by key.
+    /// Sorted by key, once sealed.
     known: Vec<Known>,
-    fresh: HashMap<KeyHash, (ContentHash, i32)>,
+    /// Where each range of keys begins in `known`, and at the end its length. A range is what the first `range_bits` bits
+    /// of its keys say.
+    ranges: Vec<u32>,
+    range_bits: u32,
+    owners: Vec<Owner>,
+    owner_numbers: HashMap<Owner, u32>,
+    fresh: Vec<Fresh>,
+    /// Places in `fresh`, by key.
+    places: HashTable<u32>,
+    seed: Seed,
+}
+
+/// What keys are spread with in the table of new ones. They are hashes already, but a guest chooses what is hashed, and
+/// could choose keys that meet in one place of the table.
+#[derive(Debug, Clone, Copy)]
+struct Seed([u64; 2]);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self([0_u8, 1].map(|n| RandomState::new().hash_one(n)))
+    }
+}
+
+impl Seed {
+    fn spread(self, key: KeyHash) -> u64 {
+        let [a, b] = self.0;
+        let (high, low) = (leading(key), ordinal(key) as u64);
+        let product = u128::from(high ^ a) * u128::from(low ^ b);
+        (product >> 64) as u64 ^ product as u64
+    }
 }
 
 /// More objects than [`MAX_INDEX_ROWS`].
@@ -85,14 +151,31 @@ impl Index {
         if self.known.len() >= MAX_INDEX_ROWS {
             return Err(IndexFull);
         }
-        self.known.push(Known { key, content, slice, type_id, kind, seen_by: UNSEEN, kept: false });
+        let owner = Owner { slice, type_id, kind };
+        // Objects come as they are stored, and most are stored beside one of the same owner.
+        let number = match self.known.last().map(|k| k.owner) {
+            Some(last) if self.owner(last) == Some(owner) => last,
+            _ => self.number(owner),
+        };
+        self.known.push(Known { key, content, owner: number });
         Ok(())
     }
 
     /// Ends the loading.
     pub fn seal(&mut self) {
-        self.known.sort_unstable_by_key(|k| k.key);
+        self.known.sort_unstable_by_key(|k| ordinal(k.key));
         self.known.shrink_to_fit();
+        self.range_bits = (self.known.len() / RANGE_ROWS).max(1).ilog2();
+        let count = 1 << self.range_bits;
+        self.ranges = Vec::with_capacity(count + 1);
+        for (at, known) in (0..).zip(&self.known) {
+            let range = range_of(known.key, self.range_bits);
+            while self.ranges.len() <= range {
+                self.ranges.push(at);
+            }
+        }
+        // It fits: there are at most `MAX_INDEX_ROWS`.
+        self.ranges.resize(count + 1, u32::try_from(self.known.len()).unwrap_or(u32::MAX));
     }
 
     /// Compares an emitted object and remembers that it was seen.
@@ -104,34 +187,51 @@ impl Index {
     /// # Errors
     /// When the index is full.
     pub fn offer(&mut self, key: KeyHash, content: ContentHash, slice: i32) -> Result<Seen, IndexFull> {
-        if let Ok(at) = self.known.binary_search_by_key(&key, |k| k.key)
-            && let Some(known) = self.known.get_mut(at)
-        {
-            if known.seen_by != UNSEEN {
-                let (by, before) = (known.seen_by, known.content);
-                if (content, slice) < (before, by) {
-                    (known.content, known.seen_by) = (content, slice);
-                    return Ok(Seen::Replaces { by, known: true });
-                }
-                return Ok(Seen::Duplicate { by, same: content == before });
-            }
-            known.seen_by = slice;
-            let same = known.content == content && known.slice == slice;
-            known.content = content;
-            return Ok(if same { Seen::Unchanged } else { Seen::Changed });
+        match self.find(key) {
+            Some(at) => Ok(self.offer_known(at, content, slice)),
+            None => self.offer_fresh(key, content, slice),
         }
-        if let Some(held) = self.fresh.get_mut(&key) {
-            let (before, by) = *held;
+    }
+
+    fn offer_known(&mut self, at: usize, content: ContentHash, slice: i32) -> Seen {
+        let Some(Known { content: before, owner, .. }) = self.known.get(at).copied() else { return Seen::New };
+        let by = self.owner(owner).map_or(slice, |o| o.slice);
+        let same = content == before;
+        let seen = match owner & SEEN {
+            0 if same && by == slice => Seen::Unchanged,
+            0 => Seen::Changed,
+            _ if (content, slice) < (before, by) => Seen::Replaces { by, known: true },
+            _ => return Seen::Duplicate { by, same },
+        };
+        // From now on the owner is the slice whose version stands.
+        let owner = if by == slice { owner } else { self.moved(owner, slice) };
+        if let Some(known) = self.known.get_mut(at) {
+            (known.content, known.owner) = (content, owner | SEEN);
+        }
+        seen
+    }
+
+    fn offer_fresh(&mut self, key: KeyHash, content: ContentHash, slice: i32) -> Result<Seen, IndexFull> {
+        let Self { fresh, places, known, seed, .. } = self;
+        let at = |place: &u32| fresh.get(*place as usize);
+        if let Some(place) = places.find(seed.spread(key), |place| at(place).is_some_and(|f| f.key == key)).copied()
+            && let Some(held) = fresh.get_mut(place as usize)
+        {
+            let (before, by) = (held.content, held.slice);
             if (content, slice) < (before, by) {
-                *held = (content, slice);
+                (held.content, held.slice) = (content, slice);
                 return Ok(Seen::Replaces { by, known: false });
             }
             return Ok(Seen::Duplicate { by, same: content == before });
         }
-        if self.known.len() + self.fresh.len() >= MAX_INDEX_ROWS {
+        if known.len() + fresh.len() >= MAX_INDEX_ROWS {
             return Err(IndexFull);
         }
-        self.fresh.insert(key, (content, slice));
+        let place = u32::try_from(fresh.len()).map_err(|_| IndexFull)?;
+        fresh.push(Fresh { key, content, slice });
+        places.insert_unique(seed.spread(key), place, |place| {
+            fresh.get(*place as usize).map_or(0, |f| seed.spread(f.key))
+        });
         Ok(Seen::New)
     }
 
@@ -139,45 +239,117 @@ impl Index {
     /// over what was accepted and nothing else, and a good object of the same key is accepted as ever: neither may depend
     /// on what the graph held before, or a replay would find another digest.
     pub fn keep(&mut self, key: KeyHash) {
-        if let Ok(at) = self.known.binary_search_by_key(&key, |k| k.key)
-            && let Some(known) = self.known.get_mut(at)
-        {
-            known.kept = true;
+        if let Some(known) = self.find(key).and_then(|at| self.known.get_mut(at)) {
+            known.owner |= KEPT;
         }
     }
 
     /// What the graph held in these slices and the run did not see.
-    pub fn gone<'a>(&'a self, complete: &'a BTreeSet<i32>) -> impl Iterator<Item = &'a Known> + 'a {
-        self.known.iter().filter(|k| k.seen_by == UNSEEN && !k.kept && complete.contains(&k.slice))
+    pub fn gone<'a>(&'a self, complete: &'a BTreeSet<i32>) -> impl Iterator<Item = Gone> + 'a {
+        let unseen = self.known.iter().filter(|k| k.owner & (SEEN | KEPT) == 0);
+        unseen.filter_map(|k| {
+            let Owner { slice, kind, .. } = self.owner(k.owner)?;
+            complete.contains(&slice).then_some(Gone { key: k.key, slice, kind })
+        })
     }
 
-    /// Objects that the graph held when the run started, by type number.
-    pub fn held(&self) -> impl Iterator<Item = &Known> {
-        self.known.iter()
+    /// How many objects of each type number the graph held when the run started.
+    #[must_use]
+    pub fn held(&self) -> HashMap<u16, u64> {
+        let mut by_owner = vec![0_u64; self.owners.len()];
+        for known in &self.known {
+            if let Some(count) = by_owner.get_mut((known.owner & OWNER) as usize) {
+                *count += 1;
+            }
+        }
+        let mut by_type = HashMap::new();
+        for (owner, count) in self.owners.iter().zip(by_owner) {
+            *by_type.entry(owner.type_id).or_default() += count;
+        }
+        by_type.retain(|_, count| *count > 0);
+        by_type
     }
 
     /// BLAKE3 over (key, content) of everything that the run accepted, in the order of the keys: equal input gives an equal
     /// digest, in whatever order it arrived.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut fresh: Vec<(KeyHash, ContentHash)> = self.fresh.iter().map(|(k, (c, _))| (*k, *c)).collect();
-        fresh.sort_unstable();
-        let mut fresh = fresh.into_iter().peekable();
-        let mut known = self.known.iter().filter(|k| k.seen_by != UNSEEN).map(|k| (k.key, k.content)).peekable();
+        let mut order: Vec<(u64, u32)> = (0..).zip(&self.fresh).map(|(at, f)| (leading(f.key), at)).collect();
+        let fresh_at = |at: u32| self.fresh.get(at as usize);
+        order.sort_unstable_by(|(a, x), (b, y)| {
+            a.cmp(b).then_with(|| fresh_at(*x).map(|f| ordinal(f.key)).cmp(&fresh_at(*y).map(|f| ordinal(f.key))))
+        });
+        let mut fresh = order.into_iter().filter_map(|(_, at)| fresh_at(at)).map(|f| (f.key, f.content)).peekable();
+        let seen = self.known.iter().filter(|k| k.owner & SEEN != 0);
+        let mut known = seen.map(|k| (k.key, k.content)).peekable();
         let mut hasher = blake3::Hasher::new();
+        let mut bytes = Vec::with_capacity(DIGEST_BYTES + 32);
         loop {
             let next = match (known.peek(), fresh.peek()) {
                 (Some(k), Some(f)) if k < f => known.next(),
                 (_, Some(_)) => fresh.next(),
                 (Some(_), None) => known.next(),
-                (None, None) => return *hasher.finalize().as_bytes(),
+                (None, None) => break,
             };
-            if let Some((key, content)) = next {
-                hasher.update(&key.0);
-                hasher.update(&content.0);
+            let Some((key, content)) = next else { break };
+            bytes.extend_from_slice(&key.0);
+            bytes.extend_from_slice(&content.0);
+            if bytes.len() >= DIGEST_BYTES {
+                hasher.update(&bytes);
+                bytes.clear();
             }
         }
+        *hasher.update(&bytes).finalize().as_bytes()
     }
+
+    /// The place of a key in `known`.
+    fn find(&self, key: KeyHash) -> Option<usize> {
+        let range = range_of(key, self.range_bits);
+        let from = *self.ranges.get(range)? as usize;
+        let to = *self.ranges.get(range + 1)? as usize;
+        let wanted = ordinal(key);
+        let rows = self.known.get(from..to)?;
+        rows.binary_search_by_key(&wanted, |k| ordinal(k.key)).ok().map(|at| from + at)
+    }
+
+    fn owner(&self, number: u32) -> Option<Owner> {
+        self.owners.get((number & OWNER) as usize).copied()
+    }
+
+    /// The number of an owner.
+    fn number(&mut self, owner: Owner) -> u32 {
+        let next = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
+        let number = *self.owner_numbers.entry(owner).or_insert(next);
+        if number == next {
+            self.owners.push(owner);
+        }
+        number
+    }
+
+    /// The same object in another slice.
+    fn moved(&mut self, owner: u32, slice: i32) -> u32 {
+        match self.owner(owner) {
+            Some(former) => self.number(Owner { slice, ..former }) | (owner & KEPT),
+            None => owner,
+        }
+    }
+}
+
+/// A key as a number, in the order of keys.
+fn ordinal(key: KeyHash) -> u128 {
+    u128::from_be_bytes(key.0)
+}
+
+/// The first 64 bits of a key.
+fn leading(key: KeyHash) -> u64 {
+    // The upper half is what is wanted.
+    (ordinal(key) >> 64) as u64
+}
+
+/// The range that a key is in.
+fn range_of(key: KeyHash, bits: u32) -> usize {
+    // At most 24 bits are left.
+    leading(key).checked_shr(64 - bits).unwrap_or(0) as usize
 }
 
 #[cfg(test)]
@@ -264,5 +436,71 @@ mod tests {
         assert_eq!(a.digest(), b.digest());
         b.offer(key(6), content(6), 7).unwrap();
         assert_ne!(a.digest(), b.digest());
+    }
+
+    /// The same rules, the slow way.
+    #[derive(Default)]
+    struct Slow {
+        known: std::collections::BTreeMap<KeyHash, (ContentHash, i32, Option<i32>)>,
+        fresh: std::collections::BTreeMap<KeyHash, (ContentHash, i32)>,
+    }
+
+    impl Slow {
+        fn offer(&mut self, key: KeyHash, content: ContentHash, slice: i32) -> Seen {
+            if let Some((before, owner, seen_by)) = self.known.get_mut(&key) {
+                let same = *before == content;
+                let seen = match *seen_by {
+                    None if same && *owner == slice => Seen::Unchanged,
+                    None => Seen::Changed,
+                    Some(by) if (content, slice) < (*before, by) => Seen::Replaces { by, known: true },
+                    Some(by) => return Seen::Duplicate { by, same },
+                };
+                (*before, *seen_by) = (content, Some(slice));
+                return seen;
+            }
+            match self.fresh.get_mut(&key) {
+                None => {
+                    self.fresh.insert(key, (content, slice));
+                    Seen::New
+                }
+                Some(held) if (content, slice) < *held => {
+                    let by = std::mem::replace(held, (content, slice)).1;
+                    Seen::Replaces { by, known: false }
+                }
+                Some((before, by)) => Seen::Duplicate { by: *by, same: *before == content },
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn many_objects_are_told_apart_as_the_slow_way_does(
+            known in proptest::collection::btree_map(0_u16..600, (0_u8..3, 1_i32..4), 0..300),
+            offers in proptest::collection::vec((0_u16..600, 0_u8..3, 1_i32..4), 0..600),
+        ) {
+            let key = |n: u16| KeyHash::entity(&n.to_string());
+            let (mut index, mut slow) = (Index::default(), Slow::default());
+            for (n, (content_of, slice)) in &known {
+                index.load(key(*n), content(*content_of), *slice, *n % 5, ObjectKind::Entity).unwrap();
+                slow.known.insert(key(*n), (content(*content_of), *slice, None));
+            }
+            index.seal();
+            proptest::prop_assert_eq!(index.held().values().sum::<u64>(), known.len() as u64);
+            for (n, content_of, slice) in offers {
+                let seen = index.offer(key(n), content(content_of), slice).unwrap();
+                proptest::prop_assert_eq!(seen, slow.offer(key(n), content(content_of), slice));
+            }
+            let gone: BTreeSet<KeyHash> = index.gone(&BTreeSet::from([1, 3])).map(|g| g.key).collect();
+            let unseen = slow.known.iter().filter(|(_, (_, owner, by))| by.is_none() && *owner != 2);
+            proptest::prop_assert_eq!(gone, unseen.map(|(key, _)| *key).collect::<BTreeSet<_>>());
+            let seen = slow.known.iter().filter(|(_, (.., by))| by.is_some()).map(|(k, (c, ..))| (*k, *c));
+            let mut all: Vec<_> = seen.chain(slow.fresh.iter().map(|(k, (c, _))| (*k, *c))).collect();
+            all.sort_unstable();
+            let mut hasher = blake3::Hasher::new();
+            for (key, content) in all {
+                hasher.update(&key.0).update(&content.0);
+            }
+            proptest::prop_assert_eq!(index.digest(), *hasher.finalize().as_bytes());
+        }
     }
 }
