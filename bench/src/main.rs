@@ -16,6 +16,7 @@ mod plot;
 mod provider;
 mod report;
 mod row;
+mod runs;
 mod stage;
 
 use clap::{Parser, Subcommand};
@@ -27,8 +28,8 @@ use std::process::ExitCode;
 #[command(version, about)]
 struct Cli {
     /// The folder of the built guests.
-    #[arg(long, env = "PORTHOLE_TEST_GUESTS", global = true, default_value = "", hide_default_value = true)]
-    guests: PathBuf,
+    #[arg(long, env = "PORTHOLE_TEST_GUESTS", global = true)]
+    guests: Option<PathBuf>,
     /// A tenth of the size: to see that everything works, not to measure.
     #[arg(long, global = true)]
     quick: bool,
@@ -68,11 +69,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    let guests = cli.guests.unwrap_or_default();
     let size = driver::Size { quick: cli.quick, full: cli.full };
     let done = match cli.command {
         Command::List => report::list(figures::ALL),
-        Command::Run { names, out } => driver::run(&cli.guests, size, &names, out.as_deref()).await,
-        Command::Figure { name } => driver::figure(&cli.guests, size, &name).await,
+        Command::Run { names, out } => driver::run(&guests, size, &names, out.as_deref()).await,
+        Command::Figure { name } => driver::figure(&guests, size, &name).await,
         Command::Provider { kind } => kind.serve().map(|()| ExitCode::SUCCESS),
     };
     match done {

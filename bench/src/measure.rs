@@ -63,6 +63,23 @@ impl Stat {
     }
 }
 
+/// Processor time of a process's children that have ended and were waited for, seconds.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn ended_children_cpu_seconds(pid: u32) -> Result<f64> {
+    Ok(Stat::read(pid)?.seconds(&[13, 14]))
+}
+
+/// Processor time of all living processes that work in a folder or below it, seconds: those of a private Postgres do.
+pub(crate) fn folder_cpu_seconds(folder: &std::path::Path) -> f64 {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let works_there =
+        |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|works_in| works_in.starts_with(folder));
+    pids.filter(works_there).filter_map(|pid| cpu_seconds(pid).ok()).sum()
+}
+
 /// A line of `/proc/PID/smaps_rollup` or `/proc/PID/status`, in MiB; 0 when the process is gone.
 fn mib(pid: u32, file: &str, names: &[&str]) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();

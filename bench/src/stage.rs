@@ -72,11 +72,8 @@ impl Stage {
     /// When a command refuses.
     pub(crate) fn module(&self, name: &str) -> Result<()> {
         let file = |suffix: &str| self.bench.work.join(format!("{name}{suffix}")).display().to_string();
-        let manifest = repository().join("guests").join(name).join("manifest.toml").display().to_string();
-        let wasm = self.bench.guest(&name.replace('-', "_")).display().to_string();
-        let (module, keys) =
-            (file(".porthole"), ["publisher", "ada", "ben"].map(|who| (who, file(&format!(".{who}.key")))));
-        self.porthole(&["module", "pack", "--manifest", &manifest, "--wasm", &wasm, "--out", &module])?;
+        let module = pack(&self.bench, name)?.display().to_string();
+        let keys = ["publisher", "ada", "ben"].map(|who| (who, file(&format!(".{who}.key"))));
         for (who, key) in &keys {
             self.porthole(&["module", "keygen", "--out", key])?;
             let public = format!("{key}.pub");
@@ -123,6 +120,29 @@ impl Stage {
     pub(crate) fn data(&self) -> &std::path::Path {
         &self.data
     }
+}
+
+/// Packs a guest of this repository (folder `guests/NAME`, core module `porthole_NAME.wasm`, with `-` in the one and `_` in
+/// the other), and gives the file.
+///
+/// # Errors
+/// When it isn't built or can't be packed.
+pub(crate) fn pack(bench: &Bench, name: &str) -> Result<PathBuf> {
+    let (out, none) = (bench.work.join(format!("{name}.porthole")), bench.folder("none")?);
+    let config = none.join("porthole.toml");
+    std::fs::write(&config, "")?;
+    let output = program(bench, &none, &config)
+        .args(["module", "pack", "--manifest"])
+        .arg(repository().join("guests").join(name).join("manifest.toml"))
+        .arg("--wasm")
+        .arg(bench.guest(&name.replace('-', "_")))
+        .arg("--out")
+        .arg(&out)
+        .output()?;
+    if !output.status.success() {
+        bail!("guest `{name}` can't be packed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(out)
 }
 
 fn program(bench: &Bench, data: &std::path::Path, config: &std::path::Path) -> Command {

@@ -3,8 +3,10 @@
 use crate::bench::Figure;
 
 mod audit;
+mod emit;
 mod load;
+mod path;
 mod tenants;
 
 /// All of them.
-pub(crate) const ALL: &[Figure] = &[load::FIGURE, audit::FIGURE, tenants::FIGURE];
+pub(crate) const ALL: &[Figure] = &[load::FIGURE, path::FIGURE, emit::FIGURE, audit::FIGURE, tenants::FIGURE];

@@ -3,6 +3,7 @@
 //!
 //! - `GET /parts` lists the parts.
 //! - `GET /parts/PART/items?page=N` is a page, with a `Link` to the next one.
+//! - `GET /_bench/items/N` makes it have so many from now on.
 //! - `GET /_bench/change/PERCENT` makes so many of the items differ from now on; each call is another change.
 
 use super::Provider;
@@ -61,6 +62,7 @@ pub(super) fn serve(options: Options) -> Result<()> {
 struct Items {
     options: Options,
     page: Page,
+    items: AtomicU64,
     /// How many of a hundred items differ, and how often that was said.
     changed_percent: AtomicU64,
     revision: AtomicU64,
@@ -76,13 +78,15 @@ struct Page {
 impl Items {
     fn new(options: Options) -> Self {
         let page = Page::new(options.page);
-        Self { options, page, changed_percent: AtomicU64::new(0), revision: AtomicU64::new(0) }
+        let items = AtomicU64::new(options.items);
+        Self { options, page, items, changed_percent: AtomicU64::new(0), revision: AtomicU64::new(0) }
     }
 
     fn answer(&self, target: &str, answer: &mut Answer) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match segments.as_slice() {
+            ["_bench", "items", items] => return self.items.store(items.parse().unwrap_or(0), Ordering::Relaxed),
             ["_bench", "change", percent] => {
                 self.changed_percent.store(percent.parse().unwrap_or(0), Ordering::Relaxed);
                 self.revision.fetch_add(1, Ordering::Relaxed);
@@ -109,7 +113,8 @@ impl Items {
     fn items(&self, part: u64, query: &str, answer: &mut Answer) {
         let number: u64 = query.strip_prefix("page=").and_then(|n| n.parse().ok()).unwrap_or(1).max(1);
         // Part by part: the first ones take what doesn't divide.
-        let Options { items, parts, page, .. } = self.options;
+        let Options { parts, page, .. } = self.options;
+        let items = self.items.load(Ordering::Relaxed);
         let (first, end) = (items * part / parts, items * (part + 1) / parts);
         let from = (first + (number - 1) * page).min(end);
         let to = (from + page).min(end);
