@@ -12,9 +12,10 @@ use porthole_model::manifest::Manifest;
 use porthole_model::run::{RunMode, RunState};
 use porthole_registry::{Packed, pack, read_manifest};
 use porthole_runner::compile::Compiler;
-use porthole_runner::execute::Parts;
+use porthole_runner::execute::{self, Parts};
 use porthole_runner::limits::RunLimits;
 use porthole_runner::replay::offline::Tools;
+use porthole_runner::warm::Warm;
 use porthole_runner::worker;
 use porthole_store::calls::{self, Call};
 use porthole_store::graph::{self, EntityDetail, EntityFilter};
@@ -239,6 +240,8 @@ impl WorldBuilder {
             vault,
             compiler: Arc::new(Compiler::new(&bin_dir, &compiled_dir()?)?),
             sandbox: bin_dir.join("porthole-sandbox"),
+            warm: Arc::new(Warm::none()),
+            finishing: execute::finishing(),
             ceilings: Arc::new(BTreeMap::from([(name, self.ceiling)])),
             judge: Arc::default(),
             limits: self.limits,

@@ -6,6 +6,7 @@ use porthole_egress::secret::{DEFAULT_MOUNT, DEFAULT_NAME, TransitConfig};
 use porthole_egress::{EgressConfig, Reserved};
 use porthole_model::grant::Ceiling;
 use porthole_registry::key::KeyId;
+use porthole_runner::warm::DEFAULT_WARM;
 use porthole_runner::worker::DEFAULT_LEASE;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,6 +132,9 @@ pub(crate) struct RegistryTable {
 pub(crate) struct WorkerTable {
     /// Runs at once; each is a process of a few MiB that mostly waits for its provider.
     pub runs: usize,
+    /// Sandbox processes that are started and locked down before a run needs one, at most 64; 0 starts each when it is
+    /// needed. An idle one takes about 1 MiB.
+    pub warm: usize,
     /// The key file; the same as `file` in `[key]`, where it is looked for first.
     pub key_file: Option<PathBuf>,
     /// Seconds that a run is this worker's without a heartbeat; after that it is swept.
@@ -139,7 +143,7 @@ pub(crate) struct WorkerTable {
 
 impl Default for WorkerTable {
     fn default() -> Self {
-        Self { runs: 8, key_file: None, lease_seconds: DEFAULT_LEASE.as_secs() }
+        Self { runs: 8, warm: DEFAULT_WARM, key_file: None, lease_seconds: DEFAULT_LEASE.as_secs() }
     }
 }
 

@@ -106,6 +106,7 @@ impl Broker {
             numbers: HashMap::new(),
             collected: Collected::default(),
             notes: Notes::default(),
+            told: Vec::new(),
             next_id: 1,
         };
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
@@ -164,6 +165,8 @@ struct Loop<'b> {
     numbers: HashMap<SliceKey, i32>,
     collected: Collected,
     notes: Notes,
+    /// The progress that was written last.
+    told: Vec<SliceProgress>,
     next_id: TaskId,
 }
 
@@ -371,9 +374,17 @@ impl Loop<'_> {
         let progress = match ended {
             // The next tick is soon enough for the others.
             Some(_) => Vec::new(),
-            None => self.progress(),
+            None => self.news(),
         };
         Ok(self.broker.journal.write(&mut self.notes, &progress, ended).await?)
+    }
+
+    /// What of the progress isn't written yet: a run that waits for its provider has nothing to tell, twice a second.
+    fn news(&mut self) -> Vec<SliceProgress> {
+        let progress = self.progress();
+        let news = progress.iter().filter(|now| !self.told.contains(now)).cloned().collect();
+        self.told = progress;
+        news
     }
 
     fn progress(&self) -> Vec<SliceProgress> {

@@ -4,13 +4,16 @@
 //! Compiled code is trusted like our own binary, so nothing is loaded that this machine did not compile: the MAC binds
 //! the code to the module's digest and to the engine that will run it, under a key that only the worker can read.
 
+use bytes::Bytes;
 use porthole_model::id::ModuleDigest;
+use porthole_wire::MAX_CODE_BYTES;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -19,8 +22,9 @@ use zeroize::Zeroizing;
 
 /// How long compiling may take. The process has a CPU limit of its own; this one is for a stuck pipe.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
-/// The most compiled code we take, in bytes; see [`porthole_wire::MAX_TO_SANDBOX_BYTES`].
-const MAX_CODE_BYTES: u32 = 120 * 1024 * 1024;
+/// Compiled code that is kept in memory beside the disk, in bytes: some thirty modules of a usual size. What was used
+/// last stays; a module that is larger than this is read, and its seal checked, for each run.
+const MAX_KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How much of what the compiler complains about is kept, in bytes: the first lines.
 const MAX_COMPLAINT_BYTES: u64 = 8 * 1024;
 /// The length of a seal, in bytes: HMAC-SHA256.
@@ -58,6 +62,34 @@ pub struct Compiler {
     key: hmac::Key,
     /// One compilation at a time: it takes a core and up to some GiB.
     compatibility: Mutex<Option<String>>,
+    kept: std::sync::Mutex<Kept>,
+}
+
+/// Code whose seal held when it was read, or that was made here; what was used last is last. This process holds the key
+/// of the seal, so whoever could change its memory could forge a seal as well.
+#[derive(Debug, Default)]
+struct Kept(Vec<(ModuleDigest, Bytes)>);
+
+impl Kept {
+    fn get(&mut self, digest: ModuleDigest) -> Option<Bytes> {
+        let at = self.0.iter().position(|(kept, _)| *kept == digest)?;
+        let found = self.0.remove(at);
+        let code = found.1.clone();
+        self.0.push(found);
+        Some(code)
+    }
+
+    fn put(&mut self, digest: ModuleDigest, code: &Bytes) {
+        if code.len() > MAX_KEPT_BYTES {
+            return;
+        }
+        self.0.retain(|(kept, _)| *kept != digest);
+        self.0.push((digest, code.clone()));
+        let mut bytes: usize = self.0.iter().map(|(_, code)| code.len()).sum();
+        while bytes > MAX_KEPT_BYTES {
+            bytes -= self.0.remove(0).1.len();
+        }
+    }
 }
 
 impl Compiler {
@@ -75,14 +107,26 @@ impl Compiler {
             folder,
             key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()),
             compatibility: Mutex::new(None),
+            kept: std::sync::Mutex::default(),
         })
     }
 
-    /// Compiled code of a component: from disk when its seal holds, else compiled now.
+    /// Compiled code of a component: from memory, from disk when its seal holds, else compiled now.
     ///
     /// # Errors
     /// When the compiler refuses, or files fail. A broken seal is no error: the file is compiled anew.
-    pub async fn code(&self, digest: ModuleDigest, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+    pub async fn code(&self, digest: ModuleDigest, component: &[u8]) -> Result<Bytes, CompileError> {
+        // Before the lock below: who only needs what is there doesn't wait for somebody's compilation.
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(digest);
+        if let Some(code) = kept {
+            return Ok(code);
+        }
+        let code = Bytes::from(self.sealed_or_compiled(digest, component).await?);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(digest, &code);
+        Ok(code)
+    }
+
+    async fn sealed_or_compiled(&self, digest: ModuleDigest, component: &[u8]) -> Result<Vec<u8>, CompileError> {
         let mut compatibility = self.compatibility.lock().await;
         let engine = match &*compatibility {
             Some(engine) => engine.clone(),
@@ -229,5 +273,25 @@ fn create_once(file: &Path, bytes: &[u8]) -> io::Result<()> {
     match linked {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_is_kept_within_the_budget() {
+        let (mut kept, third) = (Kept::default(), Bytes::from(vec![0; MAX_KEPT_BYTES / 3]));
+        let digest = |n| ModuleDigest([n; 32]);
+        for n in 1..=3 {
+            kept.put(digest(n), &third);
+        }
+        assert!(kept.get(digest(1)).is_some());
+        kept.put(digest(4), &third);
+        let has = [1, 2, 3, 4].map(|n| kept.get(digest(n)).is_some());
+        assert_eq!(has, [true, false, true, true]);
+        kept.put(digest(5), &Bytes::from(vec![0; MAX_KEPT_BYTES + 1]));
+        assert!(kept.get(digest(5)).is_none() && kept.get(digest(4)).is_some());
     }
 }

@@ -21,6 +21,7 @@ use crate::sink::Sink;
 use crate::spool::Spool;
 use crate::transcript::{Header, Recording};
 use crate::trust::Judge;
+use crate::warm::{Recipe, Warm};
 use jiff::Timestamp;
 use porthole_egress::credential::Credentials;
 use porthole_egress::scrub::ScrubRules;
@@ -36,12 +37,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// How long a cancelled run's guest has to return before its sandbox is killed. Its calls are answered at once, so this
 /// is only for what it is computing.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
+/// Runs of a worker that reconcile at once. Each holds a connection for as long as that takes, so this is half of the
+/// pool: heartbeats and records of calls always find one.
+const FINISHING: usize = 8;
 
 /// What every run of a worker shares.
 #[derive(Clone)]
@@ -56,6 +60,10 @@ pub struct Parts {
     pub compiler: Arc<Compiler>,
     /// The sandbox program.
     pub sandbox: PathBuf,
+    /// Sandboxes that wait for a run.
+    pub warm: Arc<Warm>,
+    /// Room to reconcile.
+    pub finishing: Arc<Semaphore>,
     /// What the operator leaves, by module name.
     pub ceilings: Arc<BTreeMap<String, Ceiling>>,
     /// Says which modules may run.
@@ -68,7 +76,36 @@ pub struct Parts {
     pub lease: Duration,
 }
 
-/// Signals from the heartbeat to the run.
+impl Parts {
+    /// What its sandboxes are started with.
+    #[must_use]
+    pub fn recipe(&self) -> Recipe {
+        let (limits, allow_weak_isolation) = (self.limits.sandbox, self.allow_weak_isolation);
+        Recipe { program: self.sandbox.clone(), limits, allow_weak_isolation }
+    }
+}
+
+/// Room for the runs of one process to reconcile.
+#[must_use]
+pub fn finishing() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(FINISHING))
+}
+
+/// What is to be done.
+pub struct Order<'f> {
+    /// The claim.
+    pub claim: Claim,
+    /// Apply or only show.
+    pub mode: RunMode,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// Where its transcript is kept, if anyone wants it.
+    pub record: Option<&'f Path>,
+    /// Given back when the run has begun: its sandbox has its code.
+    pub start: Option<OwnedSemaphorePermit>,
+}
+
+/// Signals from whoever keeps the lease to the run.
 #[derive(Debug, Clone, Default)]
 pub struct Signals {
     /// A person wants it to end.
@@ -77,20 +114,13 @@ pub struct Signals {
     pub lost: CancellationToken,
 }
 
-/// Runs a claimed run to its end, and keeps its transcript at `record` if someone wants it. The result says how it ended;
-/// an error means that not even that could be written.
+/// Runs a claimed run to its end. The result says how it ended; an error means that not even that could be written.
 ///
 /// # Errors
 /// When the outcome can't be written: the database is gone, or the lease was lost.
-pub async fn execute(
-    parts: &Parts,
-    claim: Claim,
-    mode: RunMode,
-    started_at: Timestamp,
-    signals: &Signals,
-    record: Option<&Path>,
-) -> Result<Ending, StoreError> {
-    let run = run(parts, claim, mode, started_at, signals, record);
+pub async fn execute(parts: &Parts, order: Order<'_>, signals: &Signals) -> Result<Ending, StoreError> {
+    let claim = order.claim;
+    let run = run(parts, order, signals);
     let ended = tokio::select! {
         biased;
         // First: a run that has just ended has no lease any more either.
@@ -110,35 +140,32 @@ pub async fn execute(
     }
 }
 
-async fn run(
-    parts: &Parts,
-    claim: Claim,
-    mode: RunMode,
-    started_at: Timestamp,
-    signals: &Signals,
-    record_to: Option<&Path>,
-) -> Result<Ending, RunError> {
+async fn run(parts: &Parts, order: Order<'_>, signals: &Signals) -> Result<Ending, RunError> {
+    let Order { claim, mode, started_at, record: record_to, start } = order;
     let exceptions = parts.egress.exceptions();
     let mut prepared = prepare(&parts.store, claim, &parts.ceilings, exceptions, &parts.limits, &parts.judge).await?;
     let plan = serde_json::to_value(&prepared.plan).ok();
-    let start = RunStart {
+    let planned = RunStart {
         plan,
         exceptions: serde_json::to_value(&prepared.exceptions).ok(),
         isolation: None,
         grant: prepared.grant.take(),
         ceiling: prepared.ceiling.take(),
     };
-    record(&parts.store, claim, start).await?;
+    record(&parts.store, claim, planned).await?;
     let code = parts.compiler.code(prepared.digest, &prepared.component).await?;
-    let (mut sandbox, isolation) =
-        Sandbox::start(&parts.sandbox, parts.limits.sandbox, parts.allow_weak_isolation).await?;
+    let (mut sandbox, isolation) = match parts.warm.take() {
+        Some(idle) => idle,
+        None => parts.recipe().start().await?,
+    };
     let isolation = serde_json::to_value(&isolation).ok();
     record(&parts.store, claim, RunStart { isolation, ..RunStart::default() }).await?;
     // Asked again with the bytes at hand: since the plan, the version may have been yanked, its key ended, its row changed.
     let component = std::mem::take(&mut prepared.component);
     parts.judge.check(&parts.store, prepared.digest, &component).await.map_err(PrepareError::from)?;
     drop(component);
-    sandbox.load(code).await?;
+    sandbox.load(&code).await?;
+    drop((code, start));
 
     let (recorder, records) = Recorder::start(parts.store.clone(), claim);
     let header = header(parts, claim, &prepared, started_at);
@@ -172,6 +199,7 @@ async fn run(
     let recording = Arc::into_inner(recording).ok_or(RunError::Lost)?;
     let transcript_digest = recording.finish().await?;
     let results = Results { prepared, collected, collector, generation, usage, peaks, transcript_digest };
+    let _room = parts.finishing.acquire().await;
     finish::finish(&parts.store, claim, mode, results).await
 }
 

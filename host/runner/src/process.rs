@@ -1,7 +1,8 @@
 //! The sandbox process of one run: spawned with one socket and nothing else, spoken to in frames, killed when dropped.
 
 use porthole_wire::{
-    FrameError, FromSandbox, Isolation, Limits, MAX_FROM_SANDBOX_BYTES, MAX_TO_SANDBOX_BYTES, PROTOCOL, ToSandbox,
+    FrameError, FromSandbox, Isolation, Limits, MAX_CODE_BYTES, MAX_FROM_SANDBOX_BYTES, MAX_TO_SANDBOX_BYTES, PROTOCOL,
+    ToSandbox,
 };
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,8 +17,6 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-/// The descriptor at which the sandbox finds its socket.
-const SOCKET_FD: i32 = 3;
 /// How long a sandbox may take to lock itself down, or to map compiled code. Both take milliseconds; a loaded machine a
 /// little longer.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,8 +68,15 @@ impl Sender {
     /// # Errors
     /// When the frame is too long or the sandbox is gone.
     pub async fn send(&self, frame: &ToSandbox) -> Result<(), SandboxError> {
+        self.send_with(frame, &[]).await
+    }
+
+    /// Sends one frame, and plain bytes right behind it.
+    async fn send_with(&self, frame: &ToSandbox, plain: &[u8]) -> Result<(), SandboxError> {
         let bytes = porthole_wire::encode(frame, MAX_TO_SANDBOX_BYTES)?;
-        self.0.lock().await.write_all(&bytes).await.map_err(SandboxError::Socket)
+        let mut socket = self.0.lock().await;
+        socket.write_all(&bytes).await.map_err(SandboxError::Socket)?;
+        socket.write_all(plain).await.map_err(SandboxError::Socket)
     }
 }
 
@@ -100,8 +106,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the component doesn't load.
-    pub async fn load(&mut self, code: Vec<u8>) -> Result<(), SandboxError> {
-        self.writer.send(&ToSandbox::Load { code }).await?;
+    pub async fn load(&mut self, code: &[u8]) -> Result<(), SandboxError> {
+        let length = u32::try_from(code.len()).ok().filter(|length| *length <= MAX_CODE_BYTES);
+        let length = length.ok_or(FrameError::TooLong(code.len(), MAX_CODE_BYTES as usize))?;
+        self.writer.send_with(&ToSandbox::Load { length }, code).await?;
         match self.soon().await? {
             FromSandbox::Loaded => Ok(()),
             FromSandbox::LoadFailed { message } => Err(SandboxError::Load(message)),
@@ -135,6 +143,12 @@ impl Sandbox {
             Ok(Ok(status)) => SandboxError::Ended(describe(status)),
             _ => SandboxError::Socket(socket),
         }
+    }
+
+    /// It still runs, as far as the kernel knows just now.
+    #[must_use]
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// The sending half.
@@ -180,14 +194,12 @@ pub fn peak_memory_of(status_file: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
+/// Starts the program with the socket as its standard input, so that nothing has to be done between fork and exec: the
+/// standard library then uses `vfork`, which doesn't copy this process's page tables.
 fn spawn(program: &Path, socket: OwnedFd) -> io::Result<Child> {
-    use command_fds::{CommandFdExt, FdMapping};
-    let mut command = std::process::Command::new(program);
-    command.env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-        .fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: SOCKET_FD }])
-        .map_err(|e| io::Error::other(e.to_string()))?;
-    Command::from(command).kill_on_drop(true).spawn()
+    let mut command = Command::new(program);
+    command.env_clear().current_dir("/").stdin(socket).stdout(Stdio::null()).stderr(Stdio::null());
+    command.kill_on_drop(true).spawn()
 }
 
 fn describe(status: std::process::ExitStatus) -> String {

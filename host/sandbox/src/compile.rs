@@ -29,8 +29,8 @@ pub enum CompileError {
     /// Not a component, or one that needs a feature that is off.
     #[error("the component doesn't compile: {0:#}")]
     Compile(wasmtime::Error),
-    /// The code is longer than its length field.
-    #[error("the code has {0} bytes, more than a frame takes")]
+    /// The code is longer than a sandbox takes.
+    #[error("the code has {0} bytes, at most {max} are taken", max = porthole_wire::MAX_CODE_BYTES)]
     CodeTooLarge(usize),
     /// Nobody reads the standard output.
     #[error("can't write the code")]
@@ -62,7 +62,7 @@ fn read(input: &mut impl Read) -> Result<Vec<u8>, CompileError> {
 }
 
 fn write(output: &mut impl Write, code: &[u8]) -> Result<(), CompileError> {
-    let length = u32::try_from(code.len()).ok().filter(|_| code.len() < porthole_wire::MAX_TO_SANDBOX_BYTES - 64);
+    let length = u32::try_from(code.len()).ok().filter(|length| *length <= porthole_wire::MAX_CODE_BYTES);
     let length = length.ok_or(CompileError::CodeTooLarge(code.len()))?;
     output.write_all(&engine::compatibility().to_le_bytes()).map_err(CompileError::Write)?;
     output.write_all(&length.to_le_bytes()).map_err(CompileError::Write)?;

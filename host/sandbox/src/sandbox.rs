@@ -16,7 +16,7 @@ use crate::meter::Ticker;
 use crate::stop::cut;
 use crate::task::Cancellation;
 use crate::wire::{Reading, WireError, Writing, halves};
-use porthole_wire::{FromSandbox, Limits, PROTOCOL, ToSandbox};
+use porthole_wire::{FromSandbox, Limits, MAX_CODE_BYTES, PROTOCOL, ToSandbox};
 use std::convert::Infallible;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
@@ -133,11 +133,11 @@ fn start(reading: &mut Reading) -> Result<Option<(Limits, bool)>, Fatal> {
     }
 }
 
-/// The second frame.
+/// The second frame, and the code behind it.
 fn code(reading: &mut Reading) -> Result<Option<Vec<u8>>, Fatal> {
     match reading.next()? {
         None => Ok(None),
-        Some(ToSandbox::Load { code }) => Ok(Some(code)),
+        Some(ToSandbox::Load { length: length @ ..=MAX_CODE_BYTES }) => Ok(reading.plain(length as usize)?),
         Some(_) => Err(Fatal::Turn),
     }
 }

@@ -46,7 +46,7 @@ pub struct RunSlice {
 }
 
 /// How far a slice is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SliceProgress {
     /// Which.
     pub slice: SliceKey,

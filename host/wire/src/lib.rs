@@ -5,15 +5,18 @@
 //! taken over by its guest.
 //!
 //! The dance: broker sends [`ToSandbox::Start`]; sandbox answers [`FromSandbox::Ready`] (it is locked down now); broker
-//! sends [`ToSandbox::Load`]; sandbox answers [`FromSandbox::Loaded`]; then any number of [`ToSandbox::Task`], each ended
-//! by [`FromSandbox::Done`]; while tasks run, the guest's host calls arrive as [`FromSandbox::Ask`] and are answered by
-//! [`ToSandbox::Answer`]. Closing the socket ends the sandbox.
+//! sends [`ToSandbox::Load`] and right behind that frame the code, as plain bytes; sandbox answers
+//! [`FromSandbox::Loaded`]; then any number of [`ToSandbox::Task`], each ended by [`FromSandbox::Done`]; while tasks run,
+//! the guest's host calls arrive as [`FromSandbox::Ask`] and are answered by [`ToSandbox::Answer`]. Closing the socket
+//! ends the sandbox.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version of these frames. Both binaries come from one build; a mismatch is refused at the start.
-pub const PROTOCOL: u32 = 1;
-/// The longest frame, in bytes: a component of 64 MiB compiled (the Python guest's code is about 50 MiB) and its frame.
+pub const PROTOCOL: u32 = 2;
+/// The most compiled code, in bytes: a component of 64 MiB compiled (the Python guest's code is about 50 MiB), with room.
+pub const MAX_CODE_BYTES: u32 = 120 * 1024 * 1024;
+/// The longest frame, in bytes: the answer to [`MAX_CALLS_AT_ONCE`] calls.
 pub const MAX_TO_SANDBOX_BYTES: usize = 128 * 1024 * 1024;
 /// The longest frame that a sandbox may send, in bytes: 64 calls of 100 kB of arguments, or one batch of 1 MiB, with room.
 pub const MAX_FROM_SANDBOX_BYTES: usize = 8 * 1024 * 1024;
@@ -83,11 +86,11 @@ pub enum ToSandbox {
         /// Go on where the kernel lacks landlock or seccomp.
         allow_weak_isolation: bool,
     },
-    /// Compiled code, whose seal the broker has checked.
+    /// Compiled code, whose seal the broker has checked. The code itself follows the frame as plain bytes: it is megabytes,
+    /// and inside a frame it would be copied once more on either side.
     Load {
-        /// What porthole-compile made.
-        #[serde(with = "serde_bytes")]
-        code: Vec<u8>,
+        /// How many bytes follow, at most [`MAX_CODE_BYTES`].
+        length: u32,
     },
     /// Begin a task.
     Task(Task),

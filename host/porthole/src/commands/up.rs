@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use porthole_egress::{Egress, SystemResolver};
 use porthole_runner::compile::Compiler;
-use porthole_runner::execute::Parts;
+use porthole_runner::execute::{self, Parts};
 use porthole_runner::limits::RunLimits;
 use porthole_runner::sequencer::{self, LogSigner};
+use porthole_runner::warm::Warm;
 use porthole_runner::worker;
 use porthole_store::embedded::Embedded;
 use porthole_store::{Store, StoreOptions, audit};
@@ -158,6 +159,8 @@ pub(crate) fn parts(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<Parts>
         vault: cx.vault()?,
         compiler: Arc::new(Compiler::new(&settings.bin_dir, &settings.data)?),
         sandbox: settings.bin_dir.join("porthole-sandbox"),
+        warm: Arc::new(Warm::new(settings.file.worker.warm)),
+        finishing: execute::finishing(),
         ceilings: Arc::new(settings.file.ceiling.clone()),
         judge: cx.judge(),
         limits: RunLimits::default(),

@@ -213,7 +213,7 @@ async fn run_to_end(tools: &Tools, module: &Module, input: Input<'_>) -> Result<
     let limits = checked_limits(&header)?;
     let code = tools.compiler.code(module.digest, &module.component).await?;
     let (mut sandbox, isolation) = Sandbox::start(&tools.sandbox, limits, tools.allow_weak_isolation).await?;
-    sandbox.load(code).await?;
+    sandbox.load(&code).await?;
     let spool = Spool::new(&module.manifest).map_err(ReplayError::Temporary)?;
     let collector = Arc::new(Mutex::new(Collector::new(Index::default(), Types::default(), sink, spool)));
     let recording = Arc::new(Recording::begin(&header, None).await?);

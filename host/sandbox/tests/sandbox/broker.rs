@@ -123,7 +123,7 @@ impl Broker {
             Some(FromSandbox::LoadFailed { message }) => return Err(message),
             other => panic!("not ready: {other:?}"),
         };
-        send(&mut socket, &ToSandbox::Load { code: code.to_vec() });
+        send_code(&mut socket, code);
         match receive(&mut socket) {
             Some(FromSandbox::Loaded) => Ok(Self { child, socket, isolation, next: 1 }),
             Some(FromSandbox::LoadFailed { message }) => Err(message),
@@ -188,6 +188,12 @@ impl Drop for Broker {
 
 pub(crate) fn send(socket: &mut UnixStream, frame: &ToSandbox) {
     socket.write_all(&encode(frame, MAX_TO_SANDBOX_BYTES).unwrap()).unwrap();
+}
+
+/// A Load frame and the code behind it.
+pub(crate) fn send_code(socket: &mut UnixStream, code: &[u8]) {
+    send(socket, &ToSandbox::Load { length: u32::try_from(code.len()).unwrap() });
+    socket.write_all(code).unwrap();
 }
 
 /// The next frame; none when the sandbox has closed its end.

@@ -1,7 +1,7 @@
 //! The frames in their order, out of their order, and the ends of a sandbox.
 
 use crate::artifacts::{SANDBOX, hostile};
-use crate::broker::{Broker, limits, receive, response, send, spawn, yes};
+use crate::broker::{Broker, limits, receive, response, send, send_code, spawn, yes};
 use porthole_sandbox::sandbox::{EXIT_CLOSED, EXIT_LOAD, EXIT_PROTOCOL, EXIT_USAGE};
 use porthole_wire::*;
 use std::os::fd::OwnedFd;
@@ -55,7 +55,7 @@ fn started_by_hand_it_says_so() {
 fn frames_out_of_turn_end_it() {
     let wrong = [
         ToSandbox::Cancel,
-        ToSandbox::Load { code: vec![1] },
+        ToSandbox::Load { length: 1 },
         ToSandbox::Start { protocol: PROTOCOL + 1, limits: limits(), allow_weak_isolation: true },
     ];
     for frame in wrong {
@@ -79,9 +79,19 @@ fn code_of_no_engine_is_refused() {
     let (mut child, mut socket) = spawn();
     send(&mut socket, &ToSandbox::Start { protocol: PROTOCOL, limits: limits(), allow_weak_isolation: false });
     assert!(matches!(receive(&mut socket), Some(FromSandbox::Ready { .. })));
-    send(&mut socket, &ToSandbox::Load { code: b"\x7fELF and nothing else".to_vec() });
+    send_code(&mut socket, b"\x7fELF and nothing else");
     assert!(matches!(receive(&mut socket), Some(FromSandbox::LoadFailed { .. })));
     assert_eq!(child.wait().unwrap().code(), Some(EXIT_LOAD));
+}
+
+#[test]
+fn more_code_than_there_may_be_is_refused_before_memory_is_taken() {
+    let (mut child, mut socket) = spawn();
+    send(&mut socket, &ToSandbox::Start { protocol: PROTOCOL, limits: limits(), allow_weak_isolation: false });
+    assert!(matches!(receive(&mut socket), Some(FromSandbox::Ready { .. })));
+    send(&mut socket, &ToSandbox::Load { length: MAX_CODE_BYTES + 1 });
+    assert!(matches!(receive(&mut socket), Some(FromSandbox::LoadFailed { .. })));
+    assert_eq!(child.wait().unwrap().code(), Some(EXIT_PROTOCOL));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{InstanceId, RunId, TenantId};
 use porthole_model::run::{Claim, Fault, Outcome};
+use sqlx::postgres::PgRow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// How often a claim that another worker won is tried again at once.
@@ -183,34 +185,34 @@ async fn start(tx: &mut TenantTx, worker: &str, leased: Leased) -> Result<Claime
 /// # Errors
 /// `StaleClaim` when the claim is no longer current. The worker has to stop.
 pub async fn heartbeat(store: &Store, claim: &Claim, lease: Duration) -> Result<Heartbeat> {
-    let what = "extend a lease";
-    let extended: Option<bool> = sqlx::query_scalar(
-        "WITH mine AS (SELECT 1 FROM run_queue WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 \
-             AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED) \
-         UPDATE run_queue SET lease_until = now() + make_interval(secs => $4) \
-         WHERE tenant_id = $1 AND run_id = $2 AND EXISTS (SELECT 1 FROM mine) RETURNING cancel_requested",
+    let mut current = heartbeats(store, std::slice::from_ref(claim), lease).await?;
+    current.remove(&claim.run).ok_or(StoreError::StaleClaim(claim.run))
+}
+
+/// The same for all runs of a worker, in one statement. A claim that isn't in the answer is no longer current.
+///
+/// # Errors
+/// When the database fails.
+pub async fn heartbeats(store: &Store, claims: &[Claim], lease: Duration) -> Result<HashMap<RunId, Heartbeat>> {
+    // The last SELECT sees rows as they were before the UPDATE, whether they could be locked or not.
+    let rows = sqlx::query(
+        "WITH claimed (tenant_id, run_id, fence) AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])), \
+         mine AS (SELECT q.tenant_id, q.run_id FROM run_queue q JOIN claimed USING (tenant_id, run_id, fence) \
+             WHERE q.lease_until IS NOT NULL FOR UPDATE OF q SKIP LOCKED), \
+         extended AS (UPDATE run_queue q SET lease_until = now() + make_interval(secs => $4) FROM mine \
+             WHERE q.tenant_id = mine.tenant_id AND q.run_id = mine.run_id) \
+         SELECT q.run_id, q.cancel_requested FROM run_queue q JOIN claimed USING (tenant_id, run_id, fence) \
+         WHERE q.lease_until IS NOT NULL",
     )
-    .bind(claim.tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
+    .bind(claims.iter().map(|c| c.tenant.0).collect::<Vec<_>>())
+    .bind(claims.iter().map(|c| c.run.0).collect::<Vec<_>>())
+    .bind(claims.iter().map(|c| c.fence).collect::<Vec<_>>())
     .bind(lease.as_secs_f64())
-    .fetch_optional(&store.pool)
+    .fetch_all(&store.pool)
     .await
-    .what(what)?;
-    if let Some(cancel_requested) = extended {
-        return Ok(Heartbeat { cancel_requested });
-    }
-    let locked: Option<bool> = sqlx::query_scalar(
-        "SELECT cancel_requested FROM run_queue \
-         WHERE tenant_id = $1 AND run_id = $2 AND fence = $3 AND lease_until IS NOT NULL",
-    )
-    .bind(claim.tenant.0)
-    .bind(claim.run.0)
-    .bind(claim.fence)
-    .fetch_optional(&store.pool)
-    .await
-    .what(what)?;
-    locked.map(|cancel_requested| Heartbeat { cancel_requested }).ok_or(StoreError::StaleClaim(claim.run))
+    .what("extend leases")?;
+    let read = |row: &PgRow| Ok((RunId(row.column("run_id")?), Heartbeat { cancel_requested: row.column("cancel_requested")? }));
+    rows.iter().map(read).collect()
 }
 
 /// Locks the queue row of a claim that is current. The sweeper passes by locked rows.
