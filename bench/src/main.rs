@@ -17,6 +17,7 @@ mod provider;
 mod report;
 mod row;
 mod runs;
+mod slow;
 mod stage;
 
 use clap::{Parser, Subcommand};

@@ -4,9 +4,21 @@ use crate::bench::Figure;
 
 mod audit;
 mod emit;
+mod instantiate;
 mod load;
 mod path;
+mod spawn;
 mod tenants;
+mod waiting;
 
 /// All of them.
-pub(crate) const ALL: &[Figure] = &[load::FIGURE, path::FIGURE, emit::FIGURE, audit::FIGURE, tenants::FIGURE];
+pub(crate) const ALL: &[Figure] = &[
+    load::FIGURE,
+    path::FIGURE,
+    emit::FIGURE,
+    instantiate::FIGURE,
+    spawn::FIGURE,
+    waiting::FIGURE,
+    audit::FIGURE,
+    tenants::FIGURE,
+];

@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod key_file;
+mod machine_limits;
 mod output;
 mod settings;
 mod watch;

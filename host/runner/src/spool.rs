@@ -23,7 +23,8 @@ pub struct Spool {
     wanted: HashMap<String, BTreeSet<String>>,
     /// Who may read what.
     readers: HashMap<(String, String), Vec<String>>,
-    file: BufWriter<File>,
+    /// Made with the first line: most runs read nothing back.
+    file: Option<BufWriter<File>>,
     end: u64,
     lines: HashMap<String, BTreeMap<TaskId, Vec<Line>>>,
     /// Of the types that were read: their lines in order, each key once. Who reads a type comes after all that emit it.
@@ -41,7 +42,7 @@ impl Spool {
     /// An empty spool for the reads that a manifest declares.
     ///
     /// # Errors
-    /// When no temporary file can be made.
+    /// None so far: its temporary file is made when there is something to keep.
     pub fn new(manifest: &Manifest) -> io::Result<Self> {
         let mut wanted: HashMap<String, BTreeSet<String>> = HashMap::new();
         let mut readers = HashMap::new();
@@ -51,8 +52,7 @@ impl Spool {
                 readers.insert((step.id.to_string(), read.entity_type.clone()), read.properties.clone());
             }
         }
-        let file = BufWriter::new(tempfile::tempfile()?);
-        Ok(Self { wanted, readers, file, end: 0, lines: HashMap::new(), ordered: HashMap::new() })
+        Ok(Self { wanted, readers, file: None, end: 0, lines: HashMap::new(), ordered: HashMap::new() })
     }
 
     /// Keeps an entity, when a later step reads its type.
@@ -68,7 +68,11 @@ impl Spool {
         if self.end + line.len() as u64 > MAX_SPOOL_BYTES {
             return Err(io::Error::other(format!("more than {MAX_SPOOL_BYTES} bytes to read back in one run")));
         }
-        self.file.write_all(&line)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(BufWriter::new(tempfile::tempfile()?)),
+        };
+        file.write_all(&line)?;
         let length = u32::try_from(line.len()).map_err(io::Error::other)?;
         let by_task = self.lines.entry(row.object_type.clone()).or_default();
         by_task.entry(task).or_default().push(Line { at: self.end, length, key: row.key_hash });
@@ -82,7 +86,8 @@ impl Spool {
     /// When the file can't be read.
     pub fn read(&mut self, step: &str, entity_type: &str, cursor: u64) -> io::Result<Option<EntityPage>> {
         let Some(properties) = self.readers.get(&(step.to_owned(), entity_type.to_owned())) else { return Ok(None) };
-        self.file.flush()?;
+        let Some(file) = &mut self.file else { return Ok(Some(EntityPage { lines: Vec::new(), next: None })) };
+        file.flush()?;
         let from = usize::try_from(cursor).unwrap_or(usize::MAX);
         if let Some(lines) = self.lines.remove(entity_type) {
             self.ordered.insert(entity_type.to_owned(), each_key_once(lines));
@@ -90,7 +95,7 @@ impl Spool {
         let all = self.ordered.get(entity_type);
         let mut rest = all.into_iter().flatten().skip(from).peekable();
         let (mut lines, mut count) = (Vec::new(), 0);
-        let file = self.file.get_mut();
+        let file = file.get_mut();
         while let Some(line) = rest.peek() {
             if !lines.is_empty() && lines.len() + line.length as usize > PAGE_BYTES {
                 break;

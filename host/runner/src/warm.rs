@@ -86,6 +86,12 @@ impl Warm {
         self.lock().len()
     }
 
+    /// Their process ids, for who looks at what they take.
+    #[must_use]
+    pub fn ids(&self) -> Vec<u32> {
+        self.lock().iter().filter_map(|(sandbox, _)| sandbox.id()).collect()
+    }
+
     /// Keeps the stock full until `stop`, and then ends what is idle.
     pub async fn keep(&self, recipe: &Recipe, stop: &CancellationToken) {
         while self.size > 0 && !stop.is_cancelled() {

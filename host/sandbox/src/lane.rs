@@ -110,7 +110,7 @@ fn run_task(shared: &Shared, task: Task, answers: Receiver<(AskId, Answer)>) -> 
     (settled(end, unseen, state.refused()), state.usage())
 }
 
-fn store(engine: &Engine, state: TaskState) -> Store<TaskState> {
+pub(crate) fn store(engine: &Engine, state: TaskState) -> Store<TaskState> {
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits::HOSTCALL_BYTES);
@@ -124,7 +124,7 @@ fn store(engine: &Engine, state: TaskState) -> Store<TaskState> {
 }
 
 /// Instantiates and calls the export.
-fn call(module: &IntegrationPre<TaskState>, store: &mut Store<TaskState>) -> wasmtime::Result<TaskEnd> {
+pub(crate) fn call(module: &IntegrationPre<TaskState>, store: &mut Store<TaskState>) -> wasmtime::Result<TaskEnd> {
     let guest = module.instantiate(&mut *store)?;
     let steps = guest.porthole_integration_steps();
     let Task { kind, step, partition, .. } = store.data().task.clone();

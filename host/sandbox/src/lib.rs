@@ -16,6 +16,8 @@ mod lane;
 pub mod limits;
 mod load;
 pub mod lockdown;
+#[doc(hidden)]
+pub mod measure;
 mod memory;
 mod meter;
 mod question;

@@ -10,7 +10,9 @@ mod queue;
 mod record;
 
 pub(crate) use queue::lock_claim;
-pub use queue::{Claimed, Heartbeat, Swept, claim, claim_run, create_claimed, heartbeat, heartbeats, queued_tenant, sweep};
+pub use queue::{
+    Claimed, Heartbeat, Swept, claim, claim_run, create_claimed, heartbeat, heartbeats, queued_tenant, sweep,
+};
 pub(crate) use record::{Ended, as_worker, count_totals};
 
 use crate::audit;

@@ -1,6 +1,7 @@
 //! `porthole up` and `porthole work`: the services.
 
 use crate::context::Cx;
+use crate::machine_limits;
 use crate::output;
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -89,6 +90,7 @@ async fn migrated(url: &str) -> Result<Store> {
 
 async fn serve(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<()> {
     let parts = parts(cx, store.clone(), flags)?;
+    machine_limits::prepare(cx.settings.file.worker.runs, parts.limits.sandbox.lanes)?;
     record_config(cx, &store).await?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));

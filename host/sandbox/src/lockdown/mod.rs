@@ -66,15 +66,12 @@ pub fn enter(socket: RawFd, ceilings: &Ceilings) -> Result<Isolation, LockdownEr
     sys::close_all_but(&[socket])?;
     process::limit(ceilings)?;
     let landlock_abi = landlock::deny_everything()?;
-    // Landlock needed one descriptor for its rules; from here on nobody needs a new one.
+    // Landlock needed one descriptor for its rules; from here on nobody needs a new one, and nobody can make one: what is
+    // open now is all that will ever be.
+    let descriptors = sys::open_descriptors();
     process::forbid_descriptors()?;
-    Ok(Isolation {
-        landlock_abi,
-        seccomp: false,
-        no_new_privs: process::has_no_new_privileges(),
-        rlimits: true,
-        descriptors: sys::open_descriptors(),
-    })
+    let no_new_privs = process::has_no_new_privileges();
+    Ok(Isolation { landlock_abi, seccomp: false, no_new_privs, rlimits: true, descriptors })
 }
 
 /// Second wall: no more threads, and system calls by list, for every thread there is.
@@ -83,7 +80,6 @@ pub fn enter(socket: RawFd, ceilings: &Ceilings) -> Result<Isolation, LockdownEr
 /// When the limit can't be set. A kernel without seccomp shows in the answer.
 pub fn seal(mut isolation: Isolation) -> Result<Isolation, LockdownError> {
     process::forbid_processes()?;
-    isolation.descriptors = sys::open_descriptors();
     isolation.seccomp = seccomp::allow_listed_only().is_ok();
     Ok(isolation)
 }

@@ -211,7 +211,9 @@ pub async fn heartbeats(store: &Store, claims: &[Claim], lease: Duration) -> Res
     .fetch_all(&store.pool)
     .await
     .what("extend leases")?;
-    let read = |row: &PgRow| Ok((RunId(row.column("run_id")?), Heartbeat { cancel_requested: row.column("cancel_requested")? }));
+    let read = |row: &PgRow| {
+        Ok((RunId(row.column("run_id")?), Heartbeat { cancel_requested: row.column("cancel_requested")? }))
+    };
     rows.iter().map(read).collect()
 }
 
