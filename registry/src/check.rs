@@ -31,8 +31,7 @@ pub const MAX_STEPS: usize = 200;
 pub const MAX_CONFIG_FIELDS: usize = 100;
 /// The most credential methods.
 pub const MAX_CREDENTIAL_METHODS: usize = 20;
-/// The most arguments of one operation.
-pub const MAX_ARGUMENTS: usize = 100;
+pub use porthole_model::operation::MAX_ARGUMENTS;
 /// The most entity and relationship types together.
 pub const MAX_TYPES: usize = 1_000;
 /// The longest text for people, in bytes.

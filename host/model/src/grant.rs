@@ -3,11 +3,11 @@
 
 use crate::id::{Name, OperationId, StepId};
 use crate::manifest::Manifest;
-use crate::operation::{Arguments, CompiledOperation, Config, PreparedRequest, TemplateError};
+use crate::operation::{Arguments, Checked, CompiledOperation, Config, PreparedRequest, TemplateError};
 use crate::rule::Rule;
 use crate::text::{shell_word, shown_bytes};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 /// How much of a guest's word for an operation is kept in a denial, in bytes: an operation id has at most as many.
@@ -97,16 +97,52 @@ pub struct PolicyError {
     source: TemplateError,
 }
 
-/// The three owners' answer for one run, compiled once. A decision looks up, matches and builds; it allocates the
-/// request and nothing else.
+/// The three owners' answer for one run, compiled once: what they say of an operation stands with the operation. A
+/// decision looks up and matches; what it allows allocates nothing.
 #[derive(Debug)]
 pub struct Policy {
     instance: Name,
     config: Config,
-    operations: HashMap<OperationId, CompiledOperation>,
-    uses: HashMap<StepId, HashSet<OperationId>>,
-    grant: Grant,
-    ceiling: Ceiling,
+    operations: HashMap<OperationId, Ruled>,
+    grant_limits: Limits,
+    ceiling_limits: Limits,
+}
+
+/// Rules by argument.
+type Limits = BTreeMap<String, Vec<Rule>>;
+
+/// An operation, and what the three owners say of it.
+#[derive(Debug)]
+struct Ruled {
+    compiled: CompiledOperation,
+    /// The steps that declare that they use it: a handful at most.
+    steps: Vec<StepId>,
+    granted: bool,
+    under_ceiling: bool,
+}
+
+/// A use that all three owners allow.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowed<'a> {
+    policy: &'a Policy,
+    checked: Checked<'a>,
+}
+
+impl Allowed<'_> {
+    /// The operation.
+    #[must_use]
+    pub fn operation(&self) -> &CompiledOperation {
+        self.checked.operation()
+    }
+
+    /// Puts the request together.
+    ///
+    /// # Errors
+    /// A denial, when the values make a URL that can't be sent.
+    pub fn request(&self) -> Result<PreparedRequest, Denial> {
+        let Self { policy, checked } = self;
+        checked.request(&policy.config).map_err(|e| requested(checked.operation().declared.id.as_str(), e.to_string()))
+    }
 }
 
 impl Policy {
@@ -121,20 +157,27 @@ impl Policy {
         grant: Grant,
         ceiling: Ceiling,
     ) -> Result<Self, PolicyError> {
-        let mut operations = HashMap::new();
+        let mut operations = HashMap::with_capacity(manifest.operations.len());
         for declared in &manifest.operations {
+            let id = &declared.id;
             let compiled = CompiledOperation::new(declared, &config)
-                .map_err(|source| PolicyError { operation: declared.id.clone(), source })?;
-            operations.insert(declared.id.clone(), compiled);
+                .map_err(|source| PolicyError { operation: id.clone(), source })?;
+            let uses = manifest.steps.iter().filter(|step| step.uses.contains(id));
+            let ruled = Ruled {
+                compiled,
+                steps: uses.map(|step| step.id.clone()).collect(),
+                granted: grant.operations.contains(id),
+                under_ceiling: !ceiling.deny.contains(id),
+            };
+            operations.insert(id.clone(), ruled);
         }
-        let uses = manifest.steps.iter().map(|s| (s.id.clone(), s.uses.iter().cloned().collect())).collect();
-        Ok(Self { instance, config, operations, uses, grant, ceiling })
+        Ok(Self { instance, config, operations, grant_limits: grant.limits, ceiling_limits: ceiling.limits })
     }
 
     /// A declared operation, whether granted or not.
     #[must_use]
     pub fn operation(&self, id: &str) -> Option<&CompiledOperation> {
-        self.operations.get(id)
+        self.operations.get(id).map(|ruled| &ruled.compiled)
     }
 
     /// The checked configuration.
@@ -143,67 +186,80 @@ impl Policy {
         &self.config
     }
 
-    /// May this step perform this operation with these arguments? The answer is the request, or the denial.
+    /// May this step perform this operation with these arguments?
     ///
     /// # Errors
     /// The denial, with the layer that refused.
-    pub fn decide(&self, step: &StepId, operation: &str, arguments: &Arguments) -> Result<PreparedRequest, Denial> {
-        let deny = |layer, reason: String, remedy: String| Denial {
-            layer,
-            operation: shown_bytes(operation, MAX_OPERATION_BYTES),
-            reason,
-            remedy,
+    pub fn decide<'a>(
+        &'a self,
+        step: &StepId,
+        operation: &str,
+        arguments: &'a Arguments,
+    ) -> Result<Allowed<'a>, Denial> {
+        let Some(ruled) = self.operations.get(operation) else {
+            return Err(requested(operation, "the manifest declares no such operation".to_owned()));
         };
-        let requested = |reason: String| {
-            deny(
-                Layer::Requested,
-                reason,
-                "the module's manifest has to ask for it: a new version, and its review".to_owned(),
-            )
-        };
-        let Some(compiled) = self.operations.get(operation) else {
-            return Err(requested("the manifest declares no such operation".to_owned()));
-        };
-        if !self.uses.get(step).is_some_and(|uses| uses.contains(operation)) {
-            return Err(requested(format!("step `{step}` doesn't declare that it uses it")));
+        if !ruled.steps.contains(step) {
+            return Err(requested(operation, format!("step `{step}` doesn't declare that it uses it")));
         }
-        let request = compiled.prepare(arguments, &self.config).map_err(|e| requested(e.to_string()))?;
-        let instance = &self.instance;
-        if !self.grant.operations.contains(operation) {
-            return Err(deny(
-                Layer::Granted,
-                format!("instance `{instance}` was not granted it"),
-                format!("porthole grant set {instance} --allow {operation}"),
-            ));
+        let checked = ruled.compiled.check(arguments).map_err(|e| requested(operation, e.to_string()))?;
+        if !ruled.granted {
+            return Err(self.not_granted(operation));
         }
-        if let Some(Outside { name, value }) = outside(&self.grant.limits, compiled, arguments) {
-            let remedy = match value {
-                Some(value) => {
-                    format!("porthole grant set {instance} --limit {}", shell_word(&format!("{name}=={value}")))
-                }
-                None => format!("the module gives `{name}`, or the grant of `{instance}` no longer limits it"),
-            };
-            return Err(deny(Layer::Granted, outside_reason("the grant", name, value), remedy));
+        if let Some(outside) = outside(&self.grant_limits, &ruled.compiled, arguments) {
+            return Err(self.outside_grant(operation, &outside));
         }
-        if self.ceiling.deny.contains(operation) {
-            return Err(deny(
-                Layer::Ceiling,
-                "the operator's ceiling denies it".to_owned(),
-                format!("the operator removes `{operation}` from [ceiling] deny in porthole.toml"),
-            ));
+        if !ruled.under_ceiling {
+            return Err(above_ceiling(operation));
         }
-        if let Some(Outside { name, value }) = outside(&self.ceiling.limits, compiled, arguments) {
-            let remedy = match value {
-                Some(value) => {
-                    let rule = format!("={value}");
-                    format!("the operator adds {rule:?} to [ceiling.limits] {name} in porthole.toml")
-                }
-                None => format!("the module gives `{name}`, or the operator removes it from [ceiling.limits]"),
-            };
-            return Err(deny(Layer::Ceiling, outside_reason("the operator's ceiling", name, value), remedy));
+        if let Some(outside) = outside(&self.ceiling_limits, &ruled.compiled, arguments) {
+            return Err(outside_ceiling(operation, &outside));
         }
-        Ok(request)
+        Ok(Allowed { policy: self, checked })
     }
+
+    fn not_granted(&self, operation: &str) -> Denial {
+        let instance = &self.instance;
+        let reason = format!("instance `{instance}` was not granted it");
+        deny(Layer::Granted, operation, reason, format!("porthole grant set {instance} --allow {operation}"))
+    }
+
+    fn outside_grant(&self, operation: &str, outside: &Outside<'_>) -> Denial {
+        let (instance, name) = (&self.instance, outside.name);
+        let remedy = match outside.value {
+            Some(value) => {
+                format!("porthole grant set {instance} --limit {}", shell_word(&format!("{name}=={value}")))
+            }
+            None => format!("the module gives `{name}`, or the grant of `{instance}` no longer limits it"),
+        };
+        deny(Layer::Granted, operation, outside.reason("the grant"), remedy)
+    }
+}
+
+fn deny(layer: Layer, operation: &str, reason: String, remedy: String) -> Denial {
+    Denial { layer, operation: shown_bytes(operation, MAX_OPERATION_BYTES), reason, remedy }
+}
+
+fn requested(operation: &str, reason: String) -> Denial {
+    let remedy = "the module's manifest has to ask for it: a new version, and its review".to_owned();
+    deny(Layer::Requested, operation, reason, remedy)
+}
+
+fn above_ceiling(operation: &str) -> Denial {
+    let remedy = format!("the operator removes `{operation}` from [ceiling] deny in porthole.toml");
+    deny(Layer::Ceiling, operation, "the operator's ceiling denies it".to_owned(), remedy)
+}
+
+fn outside_ceiling(operation: &str, outside: &Outside<'_>) -> Denial {
+    let name = outside.name;
+    let remedy = match outside.value {
+        Some(value) => {
+            let rule = format!("={value}");
+            format!("the operator adds {rule:?} to [ceiling.limits] {name} in porthole.toml")
+        }
+        None => format!("the module gives `{name}`, or the operator removes it from [ceiling.limits]"),
+    };
+    deny(Layer::Ceiling, operation, outside.reason("the operator's ceiling"), remedy)
 }
 
 /// An argument that breaks a limit.
@@ -213,11 +269,21 @@ struct Outside<'a> {
     value: Option<&'a str>,
 }
 
+impl Outside<'_> {
+    fn reason(&self, owner: &str) -> String {
+        let name = self.name;
+        match self.value {
+            Some(value) => format!("{owner} limits argument `{name}` and {value:?} is outside"),
+            None => format!("{owner} limits argument `{name}` and it was not given"),
+        }
+    }
+}
+
 /// The first argument that a limit speaks of and none of its rules allows. What the manifest fixes is sent as well and
 /// counts like a given value. An argument that is left out breaks the limit too: the provider would take its default,
 /// which for `visibility` or `owner` is "all of them".
 fn outside<'a>(
-    limits: &'a BTreeMap<String, Vec<Rule>>,
+    limits: &'a Limits,
     compiled: &'a CompiledOperation,
     arguments: &'a Arguments,
 ) -> Option<Outside<'a>> {
@@ -237,13 +303,6 @@ fn outside<'a>(
         }
     }
     None
-}
-
-fn outside_reason(owner: &str, name: &str, value: Option<&str>) -> String {
-    match value {
-        Some(value) => format!("{owner} limits argument `{name}` and {value:?} is outside"),
-        None => format!("{owner} limits argument `{name}` and it was not given"),
-    }
 }
 
 #[cfg(test)]

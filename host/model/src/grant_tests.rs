@@ -48,7 +48,7 @@ fn policy(change: impl FnOnce(&mut Grant, &mut Ceiling)) -> Policy {
 fn decide(policy: &Policy, step: &str, operation: &str, arguments: &[(&str, &str)]) -> Result<String, Denial> {
     let arguments: Vec<_> = arguments.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let step = StepId::new(step).unwrap();
-    policy.decide(&step, operation, &arguments).map(|request| request.url.to_string())
+    policy.decide(&step, operation, &arguments)?.request().map(|request| request.url.to_string())
 }
 
 const ORG: (&str, &str) = ("org", "acme");

@@ -4,19 +4,21 @@
 use crate::id::{OperationId, Slot};
 use crate::manifest::{Argument, Body, Method, Operation};
 use crate::rule::Rule;
-use crate::text::shown;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use url::{Position, Url};
+use url::Url;
 
+mod check;
+mod request;
+
+pub use check::Checked;
+
+/// The most arguments of one operation: providers' largest searches have some forty. Counting how often each is given has a
+/// place for every one of them.
+pub const MAX_ARGUMENTS: usize = 100;
 /// Values one argument may be given with `list = true`. Providers that take lists cap them at 100 or fewer.
 pub const MAX_LIST_VALUES: usize = 100;
 /// The longest URL we send, in bytes: what common servers and proxies accept (RFC 9110, 4.1 asks for 8,000).
 pub const MAX_URL_BYTES: usize = 8_000;
-
-/// Everything but the unreserved characters of RFC 3986.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Argument values as a guest gave them, in order.
 pub type Arguments = [(String, String)];
@@ -65,6 +67,9 @@ pub enum TemplateError {
     /// A configuration field that doesn't exist.
     #[error("`{{config.{0}}}` is no field of `config`")]
     NoConfig(String),
+    /// More arguments than [`MAX_ARGUMENTS`].
+    #[error("it declares {0} arguments, at most {MAX_ARGUMENTS} are accepted")]
+    Arguments(usize),
 }
 
 /// Why arguments don't make a request.
@@ -260,13 +265,15 @@ pub struct CompiledOperation {
     /// As declared.
     pub declared: Operation,
     template: Template,
+    /// All arguments by name, sorted, each once: a look-up for each value that a guest gives.
+    arguments: Vec<(String, Argument)>,
 }
 
 impl CompiledOperation {
     /// Checks the template against the rules and the configuration fields.
     ///
     /// # Errors
-    /// When a name in braces has no rule or no configuration field.
+    /// When a name in braces has no rule or no configuration field, or there are too many arguments.
     pub fn new(declared: &Operation, config: &Config) -> Result<Self, TemplateError> {
         let template = Template::parse(&declared.request)?;
         if let Some(name) = template.arguments().find(|name| !declared.path.contains_key(*name)) {
@@ -282,256 +289,44 @@ impl CompiledOperation {
                 argument.rule = Rule::Fixed(value.clone());
             }
         }
-        Ok(Self { declared, template })
+        let mut arguments: Vec<_> = declared.arguments().map(|(name, a)| (name.clone(), a.clone())).collect();
+        // Stable, so that of a name with two places the first counts.
+        arguments.sort_by(|(a, _), (b, _)| a.cmp(b));
+        arguments.dedup_by(|(later, _), (first, _)| later == first);
+        if arguments.len() > MAX_ARGUMENTS {
+            return Err(TemplateError::Arguments(arguments.len()));
+        }
+        Ok(Self { declared, template, arguments })
     }
 
     /// The rule of an argument, wherever it goes.
     #[must_use]
     pub fn argument(&self, name: &str) -> Option<&Argument> {
-        let body = match &self.declared.body {
-            Some(Body::Form { arguments } | Body::Json { arguments }) => Some(arguments),
-            Some(Body::Graphql { variables, .. }) => Some(variables),
-            None => None,
-        };
-        let places = [Some(&self.declared.path), Some(&self.declared.query), body];
-        places.into_iter().flatten().find_map(|place| place.get(name))
+        self.place(name).map(|(_, argument)| argument)
+    }
+
+    /// An argument with its number among those of this operation.
+    fn place(&self, name: &str) -> Option<(usize, &Argument)> {
+        let at = self.arguments.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        self.arguments.get(at).map(|(_, argument)| (at, argument))
+    }
+
+    /// Checks the arguments, without putting anything together: allocates nothing when they are good, unless a value is
+    /// written in a way that has to be decoded to be judged (`%`, wide forms of slashes and dots).
+    ///
+    /// # Errors
+    /// When an argument is undeclared, missing, repeated or outside its rule, or can't stand in its place.
+    pub fn check<'a>(&'a self, arguments: &'a Arguments) -> Result<Checked<'a>, ArgumentError> {
+        check::check(self, arguments)
     }
 
     /// Checks the arguments and puts the request together.
     ///
     /// # Errors
-    /// When an argument is undeclared, missing, repeated or outside its rule, or when the URL would be too long.
+    /// As [`CompiledOperation::check`], and when the URL would be too long.
     pub fn prepare(&self, arguments: &Arguments, config: &Config) -> Result<PreparedRequest, ArgumentError> {
-        let given = self.check(arguments)?;
-        let host = self.host(&given, config)?;
-        let mut url = format!("https://{host}");
-        let path = self.path(&given, config)?;
-        url.push_str(&path);
-        let mut separator = '?';
-        for (name, argument) in &self.declared.query {
-            for value in values(name, argument, &given) {
-                let (name, value) = (utf8_percent_encode(name, COMPONENT), utf8_percent_encode(value, COMPONENT));
-                // Writing to a String can't fail.
-                let _ = write!(url, "{separator}{name}={value}");
-                separator = '&';
-            }
-        }
-        if url.len() > MAX_URL_BYTES {
-            return Err(ArgumentError::TooLong(url.len()));
-        }
-        let parsed = Url::parse(&url).map_err(|_| ArgumentError::Url)?;
-        // The parser normalises (dots, backslashes, IDNA). What it changed was not what we meant.
-        // A configured host such as `:x@elsewhere` parses to other parts without being changed, so the parts are compared.
-        let authority = &parsed[Position::BeforeUsername..Position::AfterPort];
-        let has_user = !parsed.username().is_empty() || parsed.password().is_some();
-        if parsed.as_str() != url || parsed.path() != path || authority != host || has_user {
-            return Err(ArgumentError::Url);
-        }
-        let (body, content_type) = self.body(&given);
-        let mut headers: Vec<_> = self.declared.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        if let Some(content_type) = content_type {
-            headers.push(("content-type".to_owned(), content_type.to_owned()));
-        }
-        Ok(PreparedRequest {
-            operation: self.declared.id.clone(),
-            method: self.template.method,
-            url: parsed,
-            headers,
-            body,
-            auth: self.declared.auth.clone(),
-        })
+        self.check(arguments)?.request(config)
     }
-
-    fn check<'a>(&self, arguments: &'a Arguments) -> Result<BTreeMap<&'a str, Vec<&'a str>>, ArgumentError> {
-        let mut given: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, value) in arguments {
-            let argument = self.argument(name).ok_or_else(|| ArgumentError::Undeclared(shown(name)))?;
-            if !argument.rule.allows(value) {
-                return Err(ArgumentError::Rule {
-                    name: name.clone(),
-                    rule: argument.rule.to_string(),
-                    value: shown(value),
-                });
-            }
-            let values = given.entry(name).or_default();
-            values.push(value);
-            let most = if argument.list { MAX_LIST_VALUES } else { 1 };
-            if values.len() > most {
-                return Err(ArgumentError::Repeated(name.clone()));
-            }
-        }
-        let body = match &self.declared.body {
-            Some(Body::Form { arguments } | Body::Json { arguments }) => Some(arguments),
-            Some(Body::Graphql { variables, .. }) => Some(variables),
-            None => None,
-        };
-        let required = self.declared.query.iter().chain(body.into_iter().flatten()).filter(|(_, a)| a.required);
-        for (name, _) in required {
-            if !given.contains_key(name.as_str()) {
-                return Err(ArgumentError::Missing(name.clone()));
-            }
-        }
-        Ok(given)
-    }
-
-    fn host(&self, given: &BTreeMap<&str, Vec<&str>>, config: &Config) -> Result<String, ArgumentError> {
-        let mut host = String::new();
-        for part in &self.template.host {
-            let value = match part {
-                Part::Text(text) => text,
-                Part::Config(field) => config.values.get(field).ok_or(ArgumentError::Url)?,
-                Part::Argument(name) => {
-                    let value = one(name, self.declared.path.get(name), given)?;
-                    // The manifest's check lets no dot into the pattern; this holds even if that check were wrong, and
-                    // leaves nothing for IDNA to make a dot of (`。`, `．`).
-                    if !value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-                        return Err(ArgumentError::Host(name.clone()));
-                    }
-                    value
-                }
-            };
-            host.push_str(value);
-        }
-        Ok(host)
-    }
-
-    fn path(&self, given: &BTreeMap<&str, Vec<&str>>, config: &Config) -> Result<String, ArgumentError> {
-        let mut path = String::new();
-        for part in &self.template.path {
-            match part {
-                Part::Text(text) => path.push_str(text),
-                Part::Config(field) => {
-                    let value = config.values.get(field).ok_or(ArgumentError::Url)?;
-                    if config.derived.contains(field) {
-                        path.push_str(value);
-                    } else {
-                        path.extend(utf8_percent_encode(in_path(field, value, None)?, COMPONENT));
-                    }
-                }
-                Part::Argument(name) => {
-                    let argument = self.declared.path.get(name);
-                    let value = one(name, argument, given)?;
-                    let rule = argument.map(|a| &a.rule);
-                    path.extend(utf8_percent_encode(in_path(name, value, rule)?, COMPONENT));
-                }
-            }
-        }
-        if path.is_empty() {
-            path.push('/');
-        }
-        Ok(path)
-    }
-
-    fn body(&self, given: &BTreeMap<&str, Vec<&str>>) -> (Option<Vec<u8>>, Option<&'static str>) {
-        match &self.declared.body {
-            None => (None, None),
-            Some(Body::Form { arguments }) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                for (name, argument) in arguments {
-                    for value in values(name, argument, given) {
-                        form.append_pair(name, value);
-                    }
-                }
-                (Some(form.finish().into_bytes()), Some("application/x-www-form-urlencoded"))
-            }
-            Some(Body::Json { arguments }) => {
-                (Some(json_object(arguments, given).to_string().into_bytes()), Some("application/json"))
-            }
-            Some(Body::Graphql { document, variables }) => {
-                let body = serde_json::json!({ "query": document, "variables": json_object(variables, given) });
-                (Some(body.to_string().into_bytes()), Some("application/json"))
-            }
-        }
-    }
-}
-
-/// The one value of a path argument: given, or fixed by its rule.
-fn one<'a>(
-    name: &str,
-    argument: Option<&'a Argument>,
-    given: &BTreeMap<&str, Vec<&'a str>>,
-) -> Result<&'a str, ArgumentError> {
-    match given.get(name).map(Vec::as_slice) {
-        Some([value]) => return Ok(value),
-        // A path has one place for it, even if the manifest calls it a list.
-        Some([_, ..]) => return Err(ArgumentError::Repeated(name.to_owned())),
-        Some([]) | None => {}
-    }
-    match argument.map(|a| &a.rule) {
-        Some(Rule::Fixed(value)) => Ok(value),
-        _ => Err(ArgumentError::Missing(name.to_owned())),
-    }
-}
-
-/// The values to send: the given ones, or the fixed one.
-fn values<'a>(name: &str, argument: &'a Argument, given: &BTreeMap<&str, Vec<&'a str>>) -> Vec<&'a str> {
-    match (&argument.rule, given.get(name)) {
-        (Rule::Fixed(value), _) => vec![value],
-        (_, Some(values)) => values.clone(),
-        (_, None) => Vec::new(),
-    }
-}
-
-/// A value that stays inside its path segment, however often a server decodes it. A slash is let through as `%2F` only
-/// where a pattern or a fixed value names it, as for GitLab's `group%2Fproject`: servers that decode before they route
-/// would take `x%2Fmembers` for another path. A slash that is hidden behind an encoding of its own is never meant well.
-fn in_path<'a>(name: &str, value: &'a str, rule: Option<&Rule>) -> Result<&'a str, ArgumentError> {
-    let refuse = || ArgumentError::Path(name.to_owned());
-    let may_have_slash = matches!(rule, Some(Rule::Pattern(_) | Rule::Fixed(_)));
-    let mut text = fold(value);
-    if !may_have_slash && text.contains('/') {
-        return Err(refuse());
-    }
-    let slashes = text.matches('/').count();
-    // Each decoding makes the text shorter, so this ends.
-    loop {
-        let climbs = text.split('/').any(|segment| matches!(segment, "" | "." | ".."));
-        if climbs || text.matches('/').count() != slashes {
-            return Err(refuse());
-        }
-        // Bytes that are no text (`%c0%ae`) are how old servers were taught to see a dot.
-        let decoded = percent_decode_str(&text).decode_utf8().map_err(|_| refuse())?;
-        let decoded = fold(&decoded);
-        if decoded == text {
-            return Ok(value);
-        }
-        text = decoded;
-    }
-}
-
-/// Slashes and dots as a careless server may see them: backslashes, and the wide forms that normalising turns into plain
-/// ones.
-fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' | '\u{ff0f}' | '\u{ff3c}' | '\u{2044}' | '\u{2215}' | '\u{29f5}' => folded.push('/'),
-            '\u{ff0e}' | '\u{2024}' | '\u{3002}' | '\u{ff61}' => folded.push('.'),
-            '\u{2025}' => folded.push_str(".."),
-            '\u{ff05}' => folded.push('%'),
-            c => folded.push(c),
-        }
-    }
-    folded
-}
-
-fn json_object(arguments: &BTreeMap<String, Argument>, given: &BTreeMap<&str, Vec<&str>>) -> serde_json::Value {
-    let typed = |rule: &Rule, value: &str| match rule {
-        Rule::Int(_) => value.parse::<u64>().map_or(serde_json::Value::Null, Into::into),
-        Rule::Bool => (value == "true").into(),
-        _ => value.into(),
-    };
-    let mut object = serde_json::Map::new();
-    for (name, argument) in arguments {
-        let mut values: Vec<_> = values(name, argument, given).into_iter().map(|v| typed(&argument.rule, v)).collect();
-        // A list that wasn't given stays away: an empty one would be a filter that matches nothing.
-        if argument.list && !values.is_empty() {
-            object.insert(name.clone(), values.into());
-        } else if let Some(value) = values.pop() {
-            object.insert(name.clone(), value);
-        }
-    }
-    object.into()
 }
 
 #[cfg(test)]

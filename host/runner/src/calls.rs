@@ -75,8 +75,7 @@ impl Caller {
         let Pending { operation, arguments, credential, chain } = match call {
             Call::Begin { operation, arguments, credential } => match OperationId::new(operation.clone()) {
                 Ok(id) => {
-                    let chain = PageChain::new(&arguments);
-                    Pending { operation: id, arguments, credential, chain }
+                    Pending { operation: id, arguments, credential, chain: None }
                 }
                 Err(_) => {
                     let denial = self.policy.decide(&task.step, &operation, &arguments).err();
@@ -93,7 +92,8 @@ impl Caller {
             task.ledger().cancelled();
             return Err(CallError::Cancelled);
         }
-        let request = match self.policy.decide(&task.step, operation.as_str(), &arguments) {
+        let decided = self.policy.decide(&task.step, operation.as_str(), &arguments);
+        let request = match decided.and_then(|allowed| allowed.request()) {
             Ok(request) => request,
             Err(denial) => return Err(self.denied(task, denial).await),
         };
@@ -103,8 +103,7 @@ impl Caller {
         self.used(&operation, &arguments);
         task.ledger().called();
         let reply = self.send(task, &request).await?;
-        let origins = self.session.origins(&request.url);
-        let next = self.next(task, token, Pending { operation, arguments, credential, chain }, &origins, &reply)?;
+        let next = self.next(task, token, Pending { operation, arguments, credential, chain }, &request.url, &reply)?;
         Ok(Response { status: reply.status, headers: reply.headers, body: reply.body.into(), empty: reply.empty, next })
     }
 
@@ -146,26 +145,32 @@ impl Caller {
         task: &TaskCalls,
         token: u64,
         list: Pending,
-        origins: &[url::Origin],
+        url: &url::Url,
         reply: &Reply,
     ) -> Result<Option<u64>, CallError> {
-        let Pending { operation, arguments, credential, mut chain } = list;
+        let Pending { operation, arguments, credential, chain } = list;
         let Some(compiled) = self.policy.operation(operation.as_str()) else { return Ok(None) };
-        if reply.empty {
+        if reply.empty || compiled.declared.pages.is_none() {
             return Ok(None);
         }
-        let next = next_page(compiled, origins, &arguments, reply.link.as_deref(), &reply.body);
+        // Only a link can lead somewhere else.
+        let origins = if reply.link.is_some() { self.session.origins(url) } else { Vec::new() };
+        let next = next_page(compiled, &origins, &arguments, reply.link.as_deref(), &reply.body);
         let fault = match next {
             NextPage::Last => return Ok(None),
-            NextPage::Next(arguments_of_next) => match chain.follow(&arguments_of_next) {
-                Ok(()) => {
-                    task.ledger().page_opened(token);
-                    let pending = Pending { operation, arguments: arguments_of_next, credential, chain };
-                    task.pages().insert(token, pending);
-                    return Ok(Some(token));
+            NextPage::Next(arguments_of_next) => {
+                let mut chain = chain.unwrap_or_else(|| PageChain::new(&arguments));
+                match chain.follow(&arguments_of_next) {
+                    Ok(()) => {
+                        task.ledger().page_opened(token);
+                        let pending =
+                            Pending { operation, arguments: arguments_of_next, credential, chain: Some(chain) };
+                        task.pages().insert(token, pending);
+                        return Ok(Some(token));
+                    }
+                    Err(fault) => fault,
                 }
-                Err(fault) => fault,
-            },
+            }
             NextPage::Broken(fault) => fault,
         };
         let message = format!("`{operation}`: {fault}");

@@ -31,7 +31,8 @@ pub(crate) struct Pending {
     pub(crate) operation: OperationId,
     pub(crate) arguments: Vec<(String, String)>,
     pub(crate) credential: Option<String>,
-    pub(crate) chain: PageChain,
+    /// The pages asked for so far; none before the second, because most replies are whole.
+    pub(crate) chain: Option<PageChain>,
 }
 
 impl TaskCalls {

@@ -124,8 +124,7 @@ impl Lenient {
     fn denied(&self, task: &TaskCalls, call: &Call) -> Option<CallError> {
         let Call::Begin { operation, arguments, credential } = call else { return None };
         let policy = self.policy.as_ref()?;
-        let decided = policy.decide(&task.step, operation, arguments);
-        let denial = match decided {
+        let denial = match policy.decide(&task.step, operation, arguments).and_then(|allowed| allowed.request()) {
             Ok(request) => check_credential(&request, credential.as_deref(), &self.bound).err()?,
             Err(denial) => denial,
         };
