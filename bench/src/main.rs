@@ -4,6 +4,7 @@
 //! Each figure is a file in [`figures`] and runs in a process of its own, so that one's memory and mistakes are not
 //! another's, and so that it can be ended when its time is up.
 
+mod allocations;
 mod bench;
 mod copy;
 mod database;
@@ -23,6 +24,9 @@ mod stage;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// Porthole's benchmarks.
 #[derive(Debug, Parser)]

@@ -3,10 +3,14 @@
 use crate::bench::Figure;
 
 mod audit;
+mod call;
+mod call_world;
+mod directory;
 mod emit;
 mod instantiate;
 mod load;
 mod path;
+mod policy;
 mod spawn;
 mod tenants;
 mod waiting;
@@ -18,7 +22,10 @@ pub(crate) const ALL: &[Figure] = &[
     emit::FIGURE,
     instantiate::FIGURE,
     spawn::FIGURE,
+    call::FIGURE,
+    policy::FIGURE,
     waiting::FIGURE,
     audit::FIGURE,
+    directory::FIGURE,
     tenants::FIGURE,
 ];

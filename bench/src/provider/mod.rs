@@ -1,6 +1,7 @@
 //! Providers of the benchmarks' own, on loopback. Each runs in a process of its own, so that what it uses can be told
 //! apart from what is measured, and answers as cheaply as it can.
 
+pub(crate) mod directory;
 pub(crate) mod items;
 pub(crate) mod server;
 
@@ -16,6 +17,8 @@ use std::process::{Child, Command, Stdio};
 pub(crate) enum Kind {
     /// Pages of items, as many as wanted, in as many parts as wanted: the provider of the guest `bench-items`.
     Items(items::Options),
+    /// A directory of users, groups and applications: the provider of the guest `bench-directory`.
+    Directory(directory::Options),
 }
 
 impl Kind {
@@ -26,6 +29,7 @@ impl Kind {
     pub(crate) fn serve(self) -> Result<()> {
         match self {
             Self::Items(options) => items::serve(options),
+            Self::Directory(options) => directory::serve(&options),
         }
     }
 }

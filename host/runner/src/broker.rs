@@ -414,7 +414,10 @@ async fn read_frames(sandbox: &mut Sandbox, frames: mpsc::Sender<FromSandbox>) -
 }
 
 /// Has a question's calls answered, and writes down what the guest will get before it gets it.
-async fn answer_calls(
+///
+/// # Errors
+/// When a replay finds another question than the run's, or the transcript can't be written.
+pub async fn answer_calls(
     answers: &Answers,
     recording: &Recording,
     task: &TaskCalls,
