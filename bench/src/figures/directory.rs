@@ -8,11 +8,11 @@ use crate::provider::Provider;
 use crate::provider::directory::Options;
 use crate::row::{Goal, Row};
 use crate::stage::Stage;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,9 @@ const APPS: u64 = 50;
 const AT_ONCE: usize = 64;
 /// Times that both are done, taking turns. Ours is another instance each time, so that each is a first collection.
 const TURNS: usize = 3;
-/// Where the credential is written for the program to read.
+/// How often the run is looked at. Each look starts a program.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The credential; its length is what counts.
 const TOKEN: &str = "00pRj5N1oSecretOfTheBench8uW2vXzK4mQ";
 
 /// See the module's documentation.
@@ -91,21 +93,40 @@ fn prepare(bench: &Bench, provider: &Provider) -> Result<Stage> {
     Ok(stage)
 }
 
-/// What `runs show --json` says, as far as it is read.
+/// What `runs list --json` says of a run, as far as it is read.
 #[derive(Deserialize)]
 struct Shown {
-    outcome: String,
-    started_at: jiff::Timestamp,
-    finished_at: jiff::Timestamp,
-    counts: std::collections::BTreeMap<String, Value>,
-    calls: u64,
-    peaks: Peaks,
+    outcome: Option<String>,
+    started_at: Option<jiff::Timestamp>,
+    finished_at: Option<jiff::Timestamp>,
+    counts: BTreeMap<String, Value>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    operations: BTreeMap<String, Value>,
+    peak_memory_bytes: Peaks,
 }
 
 #[derive(Deserialize)]
 struct Peaks {
     sandbox: f64,
     worker: f64,
+}
+
+/// Has the worker run an instance, and waits for the end.
+fn run(stage: &Stage, instance: &str) -> Result<Shown> {
+    stage.porthole(&["run", instance, "--detach"])?;
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        let runs: Vec<Shown> =
+            serde_json::from_value(stage.json(&["runs", "list", instance, "--limit", "1", "--json"])?)?;
+        match runs.into_iter().next() {
+            Some(run) if run.finished_at.is_some() => return Ok(run),
+            _ => {}
+        }
+    }
 }
 
 fn collect(bench: &Bench, stage: &Stage, provider: &Provider, turn: usize) -> Result<Collected> {
@@ -115,21 +136,22 @@ fn collect(bench: &Bench, stage: &Stage, provider: &Provider, turn: usize) -> Re
     stage.porthole(&["credential", "set", &instance, "--slot", "api", "--method", "token", "--file", &token])?;
     let cpu = || anyhow::Ok((cpu_seconds(stage.worker())?, folder_cpu_seconds(stage.data()), provider.cpu_seconds()?));
     let before = cpu()?;
-    let shown = stage.run(&instance)?;
+    let shown = run(stage, &instance)?;
     let after = cpu()?;
-    std::fs::write("/tmp/calls-shown.json", shown.to_string())?;
-    let shown: Shown = serde_json::from_value(shown).context("the run")?;
-    ensure!(shown.outcome == "succeeded", "the run ended as {}", shown.outcome);
-    let objects = shown.counts.values().filter_map(|c| c.get("created")?.as_u64()).sum();
+    let outcome = shown.outcome.unwrap_or_default();
+    ensure!(outcome == "succeeded", "the run ended as {outcome}");
+    let (Some(started), Some(finished)) = (shown.started_at, shown.finished_at) else { bail!("a run without times") };
+    let usage = shown.usage.context("a run without usage")?;
+    let sum = |of: &BTreeMap<String, Value>, name: &str| of.values().filter_map(|c| c.get(name)?.as_u64()).sum();
     Ok(Collected {
-        seconds: shown.finished_at.duration_since(shown.started_at).as_secs_f64(),
-        objects,
-        calls: shown.calls,
+        seconds: finished.duration_since(started).as_secs_f64(),
+        objects: sum(&shown.counts, "created"),
+        calls: sum(&usage.operations, "calls"),
         worker_cpu: after.0 - before.0,
         database_cpu: after.1 - before.1,
         provider_cpu: after.2 - before.2,
-        sandbox_peak_mib: shown.peaks.sandbox / 1024.0 / 1024.0,
-        worker_peak_mib: peak_mib(stage.worker()).max(shown.peaks.worker / 1024.0 / 1024.0),
+        sandbox_peak_mib: usage.peak_memory_bytes.sandbox / 1024.0 / 1024.0,
+        worker_peak_mib: peak_mib(stage.worker()).max(usage.peak_memory_bytes.worker / 1024.0 / 1024.0),
     })
 }
 

@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept: a little below the 60 s and more after which common servers drop theirs.
 const POOL_IDLE: Duration = Duration::from_secs(55);
-/// Idle HTTP/1 connections kept for an origin: twice the default concurrency of an account.
-const POOL_IDLE_CONNECTIONS: usize = 16;
+/// Idle HTTP/1 connections kept for an origin: as many as a module may have requests under way, so that a burst doesn't
+/// make new ones each time.
+const POOL_IDLE_CONNECTIONS: usize = 64;
 /// Origins with a client at once. Tenants may configure hosts; the one that was used longest ago makes room.
 const MAX_ORIGINS: usize = 256;
 /// Bytes of reply headers over HTTP/2. Providers stay below 16 KiB.

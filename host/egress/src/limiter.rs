@@ -6,11 +6,10 @@
 
 use crate::pace::{RateSigns, SHORTEST_LIMIT_WAIT, unnamed_limit};
 use porthole_model::manifest::Rate;
-use std::collections::HashMap;
-use std::pin::pin;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 /// The accounts in use. An account is forgotten when its last session ends, unless its gate is still closed.
 #[derive(Debug, Default)]
@@ -40,7 +39,7 @@ impl Accounts {
             Some(Entry::Closed(gate)) => gate.clone(),
             None => Gate::default(),
         };
-        let account = Arc::new(Account { state: Mutex::new(State { gate, ..State::default() }), freed: Notify::new() });
+        let account = Arc::new(Account { state: Mutex::new(State { gate, ..State::default() }) });
         accounts.insert(key.to_owned(), Entry::Live(Arc::downgrade(&account)));
         account
     }
@@ -59,14 +58,22 @@ impl Accounts {
 #[derive(Debug)]
 pub(crate) struct Account {
     state: Mutex<State>,
-    freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     under_way: u32,
+    /// In the order in which they came. None of them could start now: whoever frees a place hands it on.
+    waiting: VecDeque<Waiter>,
     next_start: Option<Instant>,
     gate: Gate,
+}
+
+/// A call that waits for a place among at most so many.
+#[derive(Debug)]
+struct Waiter {
+    most: u32,
+    give: oneshot::Sender<Place>,
 }
 
 /// Closed until a time, and why.
@@ -138,17 +145,20 @@ impl Account {
     pub(crate) async fn place(self: &Arc<Self>, rate: &Rate) -> Place {
         let most = rate.concurrent.max(1);
         loop {
-            // Registered before the look, so that a place freed in between isn't missed.
-            let mut freed = pin!(self.freed.notified());
-            freed.as_mut().enable();
-            {
+            let given = {
                 let mut state = lock(&self.state);
                 if state.under_way < most {
                     state.under_way += 1;
                     return Place(Arc::clone(self));
                 }
+                let (give, given) = oneshot::channel();
+                state.waiting.push_back(Waiter { most, give });
+                given
+            };
+            // The other half is dropped with the account, which is held here.
+            if let Ok(place) = given.await {
+                return place;
             }
-            freed.await;
         }
     }
 
@@ -169,17 +179,27 @@ impl Account {
     }
 }
 
-/// A place among the requests under way; dropping it frees it.
+/// A place among the requests under way; dropping it frees it, and one waiter gets it: waking all of them for each place
+/// would cost more than the calls.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<Account>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.under_way = state.under_way.saturating_sub(1);
-        drop(state);
-        // Sessions may allow different numbers, so the one woken first might have to go on waiting: wake all.
-        self.0.freed.notify_waiters();
+        let next = {
+            let mut state = lock(&self.0.state);
+            state.under_way = state.under_way.saturating_sub(1);
+            let under_way = state.under_way;
+            // Sessions may allow different numbers, so the first in the row might have to go on waiting.
+            let at = state.waiting.iter().position(|waiter| under_way < waiter.most);
+            let next = at.and_then(|at| state.waiting.remove(at));
+            state.under_way += u32::from(next.is_some());
+            next
+        };
+        if let Some(waiter) = next {
+            // A waiter that is gone gives the place back, and so on to the next one.
+            drop(waiter.give.send(Place(Arc::clone(&self.0))));
+        }
     }
 }
 
@@ -269,6 +289,28 @@ mod tests {
         assert!(!third.is_finished());
         drop(first);
         assert!(tokio::time::timeout(s(5), third).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_freed_place_goes_to_the_first_who_may_have_it_and_still_waits() {
+        let account = Accounts::default().open("a", Instant::now());
+        let (one, three) = (Rate { concurrent: 1, per_second: None }, Rate { concurrent: 3, per_second: None });
+        let held = [account.place(&three).await, account.place(&three).await, account.place(&three).await];
+        let waits = |rate: Rate| {
+            let account = Arc::clone(&account);
+            tokio::spawn(async move { account.place(&rate).await })
+        };
+        let (narrow, gone, wide) = (waits(one), waits(three), waits(three));
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.is_err());
+        let [first, second, third] = held;
+        drop(first);
+        let wide = tokio::time::timeout(s(5), wide).await.unwrap().unwrap();
+        assert!(!narrow.is_finished(), "two are under way, and it allows one");
+        drop((second, third, wide));
+        assert!(tokio::time::timeout(s(5), narrow).await.is_ok());
+        assert_eq!(lock(&account.state).under_way, 0);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::row::{Columns, clean, signed};
-use crate::run_slices::current_worker;
 use crate::runs::as_worker;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
@@ -144,8 +143,9 @@ pub async fn write(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall], ends: &[
     let mut entries = Vec::new();
     let mut ctx = None;
     if !calls.is_empty() {
-        ctx = Some(current_worker(tx, claim).await?);
-        entries.extend(insert(tx, claim, calls).await?);
+        let (worker, begun) = insert(tx, claim, calls).await?;
+        ctx = Some(as_worker(claim.run, worker));
+        entries.extend(begun);
     }
     if !ends.is_empty() {
         let (worker, ended) = close(tx, claim, ends).await?;
@@ -158,7 +158,9 @@ pub async fn write(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall], ends: &[
     }
 }
 
-async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<Vec<Entry>> {
+/// Records calls under a claim that is current, and stays so until the transaction ends: the run's end waits for it, so
+/// that nothing is recorded of a run after its end. Returns the worker whose they are, and the records to write.
+async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<(String, Vec<Entry>)> {
     let denial = |c: &NewCall| match &c.decision {
         Decision::Allowed => None,
         Decision::Denied(denial) => Some(denial.clone()),
@@ -167,14 +169,21 @@ async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<V
     let text = |get: fn(&Denial) -> &str| -> Vec<String> {
         denials.iter().map(|d| d.as_ref().map_or_else(String::new, |d| clean(get(d)))).collect()
     };
-    sqlx::query(
-        "INSERT INTO run_calls (tenant_id, run_id, seq, step, partition, operation, decision, layer, reason, remedy, \
-             request_bytes, completed_at) \
-         SELECT $1, $2, c.seq, c.step, c.partition, c.operation, \
-             CASE WHEN c.layer IS NULL THEN 'allowed' ELSE 'denied' END, c.layer, c.reason, c.remedy, c.request_bytes, \
-             CASE WHEN c.layer IS NULL THEN NULL ELSE clock_timestamp() END \
-         FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
-             $10::bigint[]) AS c (seq, step, partition, operation, layer, reason, remedy, request_bytes)",
+    // The claim is looked at and the calls are written in one statement: each is a way to the server and back, and calls
+    // wait for it.
+    let worker: Option<String> = sqlx::query_scalar(
+        "WITH claim AS MATERIALIZED ( \
+             SELECT coalesce(worker, '') AS worker FROM runs \
+             WHERE tenant_id = $1 AND run_id = $2 AND fence = $11 AND state = 'running' FOR SHARE), \
+         begun AS ( \
+             INSERT INTO run_calls (tenant_id, run_id, seq, step, partition, operation, decision, layer, reason, \
+                 remedy, request_bytes, completed_at) \
+             SELECT $1, $2, c.seq, c.step, c.partition, c.operation, \
+                 CASE WHEN c.layer IS NULL THEN 'allowed' ELSE 'denied' END, c.layer, c.reason, c.remedy, \
+                 c.request_bytes, CASE WHEN c.layer IS NULL THEN NULL ELSE clock_timestamp() END \
+             FROM claim, unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
+                 $10::bigint[]) AS c (seq, step, partition, operation, layer, reason, remedy, request_bytes)) \
+         SELECT worker FROM claim",
     )
     .bind(tx.tenant().0)
     .bind(claim.run.0)
@@ -186,9 +195,11 @@ async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<V
     .bind(text(|d| &d.reason))
     .bind(text(|d| &d.remedy))
     .bind(calls.iter().map(|c| signed(c.request_bytes)).collect::<Vec<_>>())
-    .execute(tx.conn())
+    .bind(claim.fence)
+    .fetch_optional(tx.conn())
     .await
     .what("record calls")?;
+    let worker = worker.ok_or(StoreError::StaleClaim(claim.run))?;
     let mut entries = Vec::new();
     for denied in [false, true] {
         let of_kind: Vec<CallMade> = calls.iter().filter(|c| c.is_denied() == denied).map(NewCall::made).collect();
@@ -197,7 +208,7 @@ async fn insert(tx: &mut TenantTx, claim: &Claim, calls: &[NewCall]) -> Result<V
             entries.push(batch(action, claim).count("calls", part.len() as u64).calls(part));
         }
     }
-    Ok(entries)
+    Ok((worker, entries))
 }
 
 fn batch(action: Action, claim: &Claim) -> Entry {
