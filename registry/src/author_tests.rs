@@ -34,6 +34,17 @@ fn canonical_json_reads_back() {
 }
 
 #[test]
+fn what_is_not_asked_for_is_not_in_the_canonical_json() {
+    let json = |text: &str| String::from_utf8(read_manifest(text).unwrap().to_canonical_json().unwrap()).unwrap();
+    let on = GOOD.replacen("pages = \"link\"", "pages = \"link\"\nrevalidate = true", 1);
+    let off = GOOD.replacen("pages = \"link\"", "pages = \"link\"\nrevalidate = false", 1);
+    // A module that was packed before there was such a thing keeps its digest.
+    assert_eq!(json(&off), json(GOOD));
+    assert!(!json(GOOD).contains("revalidate"));
+    assert_eq!(json(&on).replace(",\"revalidate\":true", ""), json(GOOD));
+}
+
+#[test]
 fn windows_line_ends_give_the_same_manifest() {
     assert_eq!(read_manifest(&GOOD.replace('\n', "\r\n")).unwrap(), good());
 }
@@ -91,6 +102,13 @@ fn each_mistake_is_named_with_its_line() {
         ("id = \"user-exists\"", "id = \"list-users\"", "head", "operation `list-users`: exists twice"),
         ("path = { org = '^[a-z0-9-]+$' }", "", "GET https", "`{org}` has no rule in `path`"),
         ("path = { id = 'int<=999999' }", "path = { id = 'int<=9', x = 'bool' }", "", "`{x}` isn't in the request"),
+        (
+            "path = { id = 'int<=999999' }",
+            "revalidate = true\npath = { id = 'int<=999999' }",
+            "",
+            "operation `user-exists`: revalidate: only the answer of a GET can be asked about again, and this is a HEAD",
+        ),
+        ("json = { query", "revalidate = true\njson = { query", "", "and this is a POST"),
         ("HEAD https://{config.host}", "HEAD https://{config.hots}", "", "names the config field `hots`"),
         ("HEAD https://{config.host}{config.prefix}", "HEAD https://{id}.acme.com:{id}", "", "isn't a domain name"),
         ("HEAD https://{config.host}{config.prefix}", "HEAD https://169.254.169.254", "", "isn't a domain name"),

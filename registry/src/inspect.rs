@@ -111,6 +111,8 @@ pub struct OperationLine {
     pub auth: Option<String>,
     /// What the provider's administrator has to grant.
     pub permission: Option<String>,
+    /// Its answers are kept, sealed, and asked about again.
+    pub revalidate: bool,
     /// The reason of a search by POST, or the name of a GraphQL query.
     pub note: Option<String>,
 }
@@ -268,6 +270,7 @@ fn operations(manifest: &Manifest) -> Vec<OperationGroup> {
             empty_on: operation.empty_on.clone(),
             auth: operation.auth.as_ref().map(ToString::to_string),
             permission: operation.permission.clone(),
+            revalidate: operation.revalidate,
             note,
         });
     }

@@ -25,13 +25,17 @@ pub mod secret;
 mod send;
 pub mod session;
 pub mod status;
+mod stored_reply;
 mod tls;
 mod token;
+mod validator;
 
 pub use check::{CheckLine, Checker, Decision};
 pub use client::CONNECT_TIMEOUT;
 pub use config::{ConfigError, EgressConfig, Endpoint, Exception, Reserved};
 pub use fault::{CallFault, CallStats, FaultCode};
 pub use resolve::{Resolve, StaticResolver, SystemResolver};
-pub use session::{CallLimits, Egress, EgressError, Observer, Reply, Session, SessionConfig};
+pub use session::{CallLimits, Egress, EgressError, Observer, Reply, Reused, Session, SessionConfig};
 pub use status::ReplyRules;
+pub use stored_reply::{Condition, StoredReply};
+pub use validator::Validator;

@@ -15,12 +15,15 @@ use crate::headers;
 use crate::limiter::Place;
 use crate::pace::{RateSigns, Refusal, backoff};
 use crate::policy::Target;
-use crate::session::{Observer, Reply, SessionInner};
+use crate::session::{Observer, Reply, Reused, SessionInner};
 use crate::status::{ReplyRules, Verdict, judge};
+use crate::stored_reply::{self, Condition, StoredReply};
 use crate::token::Transport;
+use crate::validator::{self, Validator};
 use bytes::Bytes;
 use porthole_model::id::Slot;
 use porthole_model::operation::PreparedRequest;
+use porthole_model::page::names_next;
 use reqwest::header::HeaderMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,16 +33,19 @@ const TOLD_PACE: Duration = Duration::from_secs(1);
 /// The share of a wait for the gate that is added at random, so that the calls of several workers don't come back in one
 /// instant; and its most.
 const GATE_JITTER: (f64, Duration) = (0.1, Duration::from_secs(1));
+/// What a server says that can't do with a condition: bad request, precondition failed, header too large.
+const OBJECTIONS: [u16; 3] = [400, 412, 431];
 
 /// Performs a call.
 pub(crate) async fn call(
     session: &SessionInner,
     request: &PreparedRequest,
     rules: &ReplyRules,
+    condition: Option<&dyn Condition>,
     observer: &dyn Observer,
 ) -> Result<Reply, CallFault> {
     let began = now();
-    let mut call = Call { session, request, rules, observer, stats: CallStats::default(), renewed: false };
+    let mut call = Call { session, request, rules, condition, observer, stats: CallStats::default(), renewed: false };
     let ended = call.run().await;
     let mut stats = call.stats;
     stats.elapsed_ms = millis(now().saturating_duration_since(began));
@@ -61,6 +67,8 @@ struct Call<'a> {
     session: &'a SessionInner,
     request: &'a PreparedRequest,
     rules: &'a ReplyRules,
+    /// The stored reply that the provider is asked about; none when there is none, or asking was of no use.
+    condition: Option<&'a dyn Condition>,
     observer: &'a dyn Observer,
     stats: CallStats,
     /// The credential was renewed after a 401, which is worth one more try and no second one.
@@ -89,7 +97,7 @@ enum Attempt {
     Again(Failure, Option<Duration>),
     /// The gate is closed now; worth another try when it opens.
     Limited(Failure),
-    /// Worth another try at once.
+    /// Worth another try at once: with another credential, or without a condition. Once for each.
     Renewed,
 }
 
@@ -191,6 +199,9 @@ impl Call<'_> {
         if let Err(header) = headers::add_secrets(&mut map, &secrets) {
             return Attempt::Failed(Failure::new(FaultCode::Credential, None, header.to_string()));
         }
+        if let Some((name, value)) = self.condition.and_then(|condition| condition.validator().header()) {
+            map.insert(name, value);
+        }
         let limits = &self.session.config.limits;
         let out = Outgoing {
             method: self.request.method,
@@ -231,8 +242,16 @@ impl Call<'_> {
     async fn weigh(&mut self, incoming: Incoming, sent_at: Instant, secrets: &[SecretHeader]) -> Attempt {
         let Incoming { status, headers, body } = incoming;
         let signs = RateSigns::read(&headers, SystemTime::now());
-        let verdict = judge(self.rules, status, &headers, &signs, &body);
         let account = &self.session.account;
+        if let Some(condition) = self.condition
+            && (status == 304 || OBJECTIONS.contains(&status))
+        {
+            // Before its meaning is judged: a 400 that is about the condition must not be an operation's `empty-on`.
+            account.answered(&signs, now());
+            self.condition = None;
+            return if status == 304 { self.not_modified(condition, &headers).await } else { Attempt::Renewed };
+        }
+        let verdict = judge(self.rules, status, &headers, &signs, &body);
         match verdict {
             Verdict::RateLimited => account.refused(&signs, sent_at, now()),
             Verdict::Retry(_) => {}
@@ -267,22 +286,55 @@ impl Call<'_> {
         !same
     }
 
+    /// The provider says that what is stored still holds. A 304 that speaks of another reply, or of one that isn't there
+    /// any more, is no answer; the request is worth another try without the question.
+    async fn not_modified(&mut self, condition: &dyn Condition, headers: &HeaderMap) -> Attempt {
+        if !condition.validator().is_meant_by(headers) {
+            return Attempt::Renewed;
+        }
+        let Some(stored) = condition.load().await else { return Attempt::Renewed };
+        let link = stored.link(headers);
+        let names_next = |link: Option<&String>| link.is_some_and(|link| names_next(link));
+        let grown = names_next(link.as_ref()) && !names_next(stored.link.as_ref());
+        let outdated = grown || validator::forbids_storing(headers);
+        let StoredReply { status, headers: kept, body, .. } = stored;
+        let header = |name: &str| match name {
+            "link" => link.clone(),
+            name => stored_reply::header(&kept, name, headers),
+        };
+        let reply = self.clean(status, header, body, false);
+        Attempt::Done(Reply { reused: Some(Reused { outdated }), ..reply })
+    }
+
     fn reply(&mut self, status: u16, headers: &HeaderMap, body: Vec<u8>, empty: bool) -> Reply {
+        let reply = self.clean(status, |name| headers::joined(headers, name), body, empty);
+        let may_be_stored = self.rules.revalidate && status == 200 && !empty;
+        let validator = if may_be_stored { Validator::of(headers) } else { None };
+        // A provider that makes its tag of our token gets no tag back, and nothing is stored under it.
+        let credentials = &self.session.config.credentials;
+        let validator = validator.filter(|v| credentials.scrub_text(&v.text()) == v.text());
+        Reply { validator, ..reply }
+    }
+
+    /// Blanks what a guest must not see, in what has just come and in what was stored alike: the rules and the secrets of
+    /// today may be others than those of then.
+    fn clean(&mut self, status: u16, header: impl Fn(&str) -> Option<String>, body: Vec<u8>, empty: bool) -> Reply {
         let (scrub, credentials) = (&self.session.config.scrub, &self.session.config.credentials);
         let (body, by_rule) = scrub.apply(&self.request.operation, body);
         let (body, reflected) = credentials.scrub_reflections(body);
         let mut scrubbed = by_rule.saturating_add(reflected);
         let mut clean = |name: &str| {
-            let value = headers::joined(headers, name)?;
+            let value = header(name)?;
             let clean = credentials.scrub_text(&value);
             scrubbed = scrubbed.saturating_add(u32::from(clean != value));
             Some(clean)
         };
         let declared = self.rules.response_headers.iter();
-        let shown = declared.filter_map(|name| Some((name.clone(), clean(name)?))).collect();
+        let headers = declared.filter_map(|name| Some((name.clone(), clean(name)?))).collect();
         let link = clean("link");
         self.stats.scrubbed = scrubbed;
-        Reply { status, headers: shown, link, body: body.into(), empty, stats: CallStats::default() }
+        let (validator, reused) = (None, None);
+        Reply { status, headers, link, body: body.into(), empty, validator, reused, stats: CallStats::default() }
     }
 }
 

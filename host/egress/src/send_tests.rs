@@ -734,3 +734,6 @@ async fn https_is_never_spoken_in_the_clear() {
     assert!(matches!(fault.code, FaultCode::Connection | FaultCode::Timeout), "{fault}");
     assert_eq!(fake.hits(), 0);
 }
+
+#[path = "send_condition_tests.rs"]
+mod condition;

@@ -11,6 +11,8 @@ use crate::resolve::Resolve;
 use crate::scrub::ScrubRules;
 use crate::send;
 use crate::status::ReplyRules;
+use crate::stored_reply::Condition;
+use crate::validator::Validator;
 use bytes::Bytes;
 use porthole_model::id::OperationId;
 use porthole_model::manifest::Rate;
@@ -96,8 +98,20 @@ pub struct Reply {
     pub body: Bytes,
     /// The status is one of the operation's `empty-on`.
     pub empty: bool,
+    /// What it can be asked about again with, when it may be stored. Never there for one that was [`Reply::reused`].
+    pub validator: Option<Validator>,
+    /// The provider said that the stored reply still holds, and this is it.
+    pub reused: Option<Reused>,
     /// What the call used.
     pub stats: CallStats,
+}
+
+/// What a 304 said besides that nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reused {
+    /// What is stored must not be used again: there is a next page now that it doesn't know of, or the provider doesn't
+    /// want it stored any more.
+    pub outdated: bool,
 }
 
 /// The way out of this process. Clones share connections and rate budgets.
@@ -180,11 +194,33 @@ impl Session {
         rules: &ReplyRules,
         observer: &dyn Observer,
     ) -> Result<Reply, CallFault> {
-        send::call(&self.inner, request, rules, observer).await
+        send::call(&self.inner, request, rules, None, observer).await
+    }
+
+    /// The same, for a request whose reply is stored: asks whether that still holds, and answers with it when the
+    /// provider says so.
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    pub async fn send_if(
+        &self,
+        request: &PreparedRequest,
+        rules: &ReplyRules,
+        condition: Option<&dyn Condition>,
+        observer: &dyn Observer,
+    ) -> Result<Reply, CallFault> {
+        send::call(&self.inner, request, rules, condition, observer).await
     }
 }
 
 impl Session {
+    /// Where a request to this URL is sent: there, or to the endpoint that an operator mapped its host to. None when it
+    /// isn't sent at all.
+    #[must_use]
+    pub fn sent_to(&self, url: &Url) -> Option<Url> {
+        self.inner.clients.policy().check_url(url).ok().map(|target| target.url().clone())
+    }
+
     /// The origins that a provider may name as its own in links: that of the URL, and that of the endpoint which an
     /// operator mapped its host to.
     #[must_use]

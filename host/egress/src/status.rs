@@ -22,6 +22,8 @@ pub struct ReplyRules {
     pub permission: Option<String>,
     /// The operation is a GraphQL query, whose errors come with status 200.
     pub graphql: bool,
+    /// The answer may be stored and asked about again, if its provider gives it a validator.
+    pub revalidate: bool,
 }
 
 /// What a reply means.
@@ -60,6 +62,8 @@ pub fn judge(rules: &ReplyRules, status: u16, headers: &HeaderMap, signs: &RateS
         206 => fault(FaultCode::Cut, "HTTP 206: the provider sent a part of the answer".to_owned()),
         200..=299 if rules.graphql => graphql(body),
         200..=299 => Verdict::Ok,
+        // One that answers a question never comes here.
+        304 => fault(FaultCode::Status, "HTTP 304: not modified, and nobody had asked whether it is".to_owned()),
         300..=303 | 305..=308 => fault(FaultCode::Redirect, redirect(status, headers)),
         401 | 403 => permission(rules, status, body),
         408 | 500 | 502 | 503 | 504 => Verdict::Retry(with_quote(format!("HTTP {status}"), body)),

@@ -24,5 +24,6 @@ pub mod reason;
 pub mod rule;
 pub mod run;
 pub mod slice;
+pub mod stored_reply;
 mod text;
 pub mod usage;

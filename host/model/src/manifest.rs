@@ -230,6 +230,11 @@ pub struct Operation {
     /// What the provider's administrator has to grant, for documents and messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
+    /// The host keeps the answers of this GET, sealed, and asks the next time whether they still hold (RFC 9110, 13). What
+    /// the author says with it of the provider: a 304 means that nothing changed, and where an operation pages by link, a
+    /// 304 carries the `Link` header that a 200 would have, or the tag changes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revalidate: bool,
 }
 
 /// One argument: its rule, and how it travels.

@@ -122,6 +122,12 @@ pub fn next_page(
     }
 }
 
+/// Does a `Link` header name a next page? One that can't be read might.
+#[must_use]
+pub fn names_next(link: &str) -> bool {
+    link::next_targets(link).is_none_or(|targets| !targets.is_empty())
+}
+
 type ArgumentList = Vec<(String, String)>;
 
 fn by_link(

@@ -34,6 +34,9 @@ pub struct OperationUse {
     pub denied: u64,
     /// Calls that failed.
     pub faults: u64,
+    /// Calls that the provider answered with "not modified", and a stored reply took its place.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reused: u64,
     /// Bytes of the answers.
     pub response_bytes: u64,
     /// Time spent waiting for rate limits and retries, in milliseconds.
@@ -55,6 +58,10 @@ pub struct ArgumentUse {
     /// Some call, perhaps for a further page, was made without it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl OperationUse {

@@ -3,13 +3,15 @@
 //! the guest.
 
 use crate::recorder::Recorder;
+use crate::stored_replies::{Spot, StoredReplies};
 use crate::task_calls::{Pending, TaskCalls, page_token};
-use porthole_egress::{CallFault, Observer, Reply, ReplyRules, Session};
+use porthole_egress::{CallFault, Condition, Observer, Reply, ReplyRules, Session};
 use porthole_model::grant::{Denial, Layer, Policy};
 use porthole_model::id::{OperationId, Slot};
 use porthole_model::manifest::Body;
 use porthole_model::operation::PreparedRequest;
 use porthole_model::page::{NextPage, PageChain, next_page};
+use porthole_model::stored_reply::ReplyKey;
 use porthole_model::usage::OperationUse;
 use porthole_store::calls::{CallEnd, Decision, NewCall};
 use porthole_wire::{AskId, Call, CallError, Response};
@@ -25,6 +27,9 @@ pub const MAX_CALLS: u64 = 2_000_000;
 /// Answer bytes that one run may take in: 64 GiB, a hundred times a large organisation's.
 pub const MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
+/// What a provider says of a reply that still holds.
+const NOT_MODIFIED: u16 = 304;
+
 /// Performs the calls of one run.
 pub struct Caller {
     /// The three owners' answer.
@@ -33,6 +38,8 @@ pub struct Caller {
     pub session: Session,
     /// Where calls are recorded.
     pub recorder: Recorder,
+    /// What the provider can be asked about instead of for.
+    pub replies: StoredReplies,
     /// The slots that have a credential.
     pub bound: Vec<Slot>,
     /// Cancelled runs send nothing more.
@@ -72,10 +79,10 @@ impl Caller {
             task.ledger().faulted("limit", &limit, None);
             return Err(CallError::Limit(limit));
         }
-        let Pending { operation, arguments, credential, chain } = match call {
+        let Pending { operation, arguments, credential, chain, before } = match call {
             Call::Begin { operation, arguments, credential } => match OperationId::new(operation.clone()) {
                 Ok(id) => {
-                    Pending { operation: id, arguments, credential, chain: None }
+                    Pending { operation: id, arguments, credential, chain: None, before: None }
                 }
                 Err(_) => {
                     let denial = self.policy.decide(&task.step, &operation, &arguments).err();
@@ -102,13 +109,24 @@ impl Caller {
         }
         self.used(&operation, &arguments);
         task.ledger().called();
-        let reply = self.send(task, &request).await?;
-        let next = self.next(task, token, Pending { operation, arguments, credential, chain }, &request.url, &reply)?;
+        let spot = self.replies.spot(&self.session, &request);
+        let reply = match self.send(task, &request, spot).await {
+            Ok(reply) => reply,
+            // A cursor of a stored page may lead nowhere by now.
+            Err(error) => return Err(self.doubt(before, error).await),
+        };
+        let stored = spot.filter(|_| reply.reused.is_some()).map(|spot| spot.key);
+        let list = Pending { operation, arguments, credential, chain, before: stored };
+        let next = match self.next(task, token, list, &request.url, &reply) {
+            Ok(next) => next,
+            Err(error) => return Err(self.doubt(stored, error).await),
+        };
+        self.replies.ended(spot, &reply).await;
         Ok(Response { status: reply.status, headers: reply.headers, body: reply.body.into(), empty: reply.empty, next })
     }
 
     /// Records, sends, completes.
-    async fn send(&self, task: &TaskCalls, request: &PreparedRequest) -> Result<Reply, CallError> {
+    async fn send(&self, task: &TaskCalls, request: &PreparedRequest, spot: Option<Spot>) -> Result<Reply, CallError> {
         let seq = self.sequence.fetch_add(1, Ordering::Relaxed);
         let mut start = self.start(task, seq, request.operation.as_str());
         start.request_bytes = bytes_of(request);
@@ -117,8 +135,10 @@ impl Caller {
             return Err(CallError::Limit(e.to_string()));
         }
         let rules = self.rules(&request.operation);
+        let question = self.replies.question(spot);
+        let question = question.as_ref().map(|question| question as &dyn Condition);
         let sent = tokio::select! {
-            sent = self.session.send(request, &rules, self) => sent,
+            sent = self.session.send_if(request, &rules, question, self) => sent,
             () = self.cancelled.cancelled() => {
                 self.recorder.end(never_answered(seq)).await;
                 task.ledger().cancelled();
@@ -139,6 +159,14 @@ impl Caller {
         })
     }
 
+    /// A page that follows a stored one failed: what led there is fetched anew by the next run.
+    async fn doubt(&self, stored: Option<ReplyKey>, error: CallError) -> CallError {
+        if let (Some(key), CallError::Fault { .. }) = (stored, &error) {
+            self.replies.forget(key).await;
+        }
+        error
+    }
+
     /// Finds the page after this reply, and keeps it for the guest to ask for.
     fn next(
         &self,
@@ -148,7 +176,7 @@ impl Caller {
         url: &url::Url,
         reply: &Reply,
     ) -> Result<Option<u64>, CallError> {
-        let Pending { operation, arguments, credential, chain } = list;
+        let Pending { operation, arguments, credential, chain, before } = list;
         let Some(compiled) = self.policy.operation(operation.as_str()) else { return Ok(None) };
         if reply.empty || compiled.declared.pages.is_none() {
             return Ok(None);
@@ -163,8 +191,8 @@ impl Caller {
                 match chain.follow(&arguments_of_next) {
                     Ok(()) => {
                         task.ledger().page_opened(token);
-                        let pending =
-                            Pending { operation, arguments: arguments_of_next, credential, chain: Some(chain) };
+                        let chain = Some(chain);
+                        let pending = Pending { operation, arguments: arguments_of_next, credential, chain, before };
                         task.pages().insert(token, pending);
                         return Ok(Some(token));
                     }
@@ -208,6 +236,7 @@ impl Caller {
             response_headers: declared.response_headers.clone(),
             permission: declared.permission.clone(),
             graphql: matches!(declared.body, Some(Body::Graphql { .. })),
+            revalidate: declared.revalidate,
         }
     }
 
@@ -232,11 +261,15 @@ impl Caller {
             Ok(reply) => &reply.stats,
             Err(fault) => &fault.stats,
         };
-        self.response_bytes.fetch_add(stats.received_bytes, Ordering::Relaxed);
+        // What a guest gets counts, also where the provider didn't send it.
+        let reused = sent.as_ref().ok().filter(|reply| reply.reused.is_some());
+        let brought = reused.map_or(0, |reply| reply.body.len() as u64);
+        self.response_bytes.fetch_add(stats.received_bytes.saturating_add(brought), Ordering::Relaxed);
         let mut usage = self.usage();
         let entry = usage.entry(operation.clone()).or_default();
         entry.calls += 1;
         entry.faults += u64::from(sent.is_err());
+        entry.reused += u64::from(reused.is_some());
         entry.response_bytes += stats.received_bytes;
         entry.waited_ms += stats.waited_ms;
     }
@@ -302,14 +335,17 @@ fn bytes_of(request: &PreparedRequest) -> u64 {
 }
 
 fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
+    let reused = sent.as_ref().is_ok_and(|reply| reply.reused.is_some());
     let (status, fault, stats) = match sent {
-        Ok(reply) => (Some(reply.status), None, &reply.stats),
+        // As the provider said it, not as the guest sees it.
+        Ok(reply) => (Some(if reused { NOT_MODIFIED } else { reply.status }), None, &reply.stats),
         Err(fault) => (fault.status, Some(fault.code.as_str().to_owned()), &fault.stats),
     };
     CallEnd {
         seq,
         status,
         fault_code: fault,
+        reused,
         attempts: stats.attempts,
         response_bytes: stats.received_bytes,
         waited_ms: stats.waited_ms,
@@ -319,5 +355,6 @@ fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
 
 fn never_answered(seq: i64) -> CallEnd {
     let fault_code = Some("cancelled".to_owned());
-    CallEnd { seq, status: None, fault_code, attempts: 0, response_bytes: 0, waited_ms: 0, elapsed_ms: 0 }
+    let (status, reused) = (None, false);
+    CallEnd { seq, status, fault_code, reused, attempts: 0, response_bytes: 0, waited_ms: 0, elapsed_ms: 0 }
 }

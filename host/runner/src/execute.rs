@@ -19,6 +19,7 @@ use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::sink::Sink;
 use crate::spool::Spool;
+use crate::stored_replies::{Opening, StoredReplies};
 use crate::transcript::{Header, Recording};
 use crate::trust::Judge;
 use crate::warm::{Recipe, Warm};
@@ -170,7 +171,17 @@ async fn run(parts: &Parts, order: Order<'_>, signals: &Signals) -> Result<Endin
     let (recorder, records) = Recorder::start(parts.store.clone(), claim);
     let header = header(parts, claim, &prepared, started_at);
     let recording = Arc::new(Recording::begin(&header, record_to).await?);
-    let caller = Arc::new(caller(parts, claim, &mut prepared, recorder, signals)?);
+    let (replies, stored) = StoredReplies::open(Opening {
+        store: &parts.store,
+        vault: &parts.vault,
+        claim,
+        manifest: &prepared.manifest,
+        credentials: &prepared.bound,
+        max_bytes: parts.limits.stored_reply_bytes,
+        max_body_bytes: parts.limits.calls.max_body_bytes,
+    })
+    .await;
+    let caller = Arc::new(caller(parts, claim, &mut prepared, (recorder, replies), signals)?);
     let (collector, generation) = collector(parts, claim, &prepared).await?;
     let collector = Arc::new(Mutex::new(collector));
     let schedule = Schedule::new(on_steps(&prepared));
@@ -189,8 +200,13 @@ async fn run(parts: &Parts, order: Order<'_>, signals: &Signals) -> Result<Endin
     let peaks = Peaks { sandbox: sandbox.peak_memory(), worker: peak_memory_of("/proc/self/status") };
     sandbox.stop().await;
     let usage = caller.usage().clone();
+    if collected.is_ok() {
+        caller.replies.through();
+    }
     drop(broker);
     drop(caller);
+    // A cache: how it ends is no part of how the run ends.
+    let _ = stored.await;
     // Every record has its end before the run has its own.
     let written = records.await;
     let collected = collected?;
@@ -246,7 +262,7 @@ fn caller(
     parts: &Parts,
     claim: Claim,
     prepared: &mut Prepared,
-    recorder: Recorder,
+    (recorder, replies): (Recorder, StoredReplies),
     signals: &Signals,
 ) -> Result<Caller, RunError> {
     let bound = prepared.credentials.iter().map(|c| c.binding.slot.clone()).collect();
@@ -264,6 +280,7 @@ fn caller(
         policy,
         session,
         recorder,
+        replies,
         bound,
         cancelled: signals.cancel.clone(),
         sequence: AtomicI64::new(1),

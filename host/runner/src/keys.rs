@@ -109,7 +109,8 @@ pub struct Rewrapped {
     pub keys: usize,
 }
 
-fn open(tenant: TenantId, key: &keys::WrappedKey) -> Result<WrappedKey, KeysError> {
+/// A data key as the vault takes it.
+pub(crate) fn open(tenant: TenantId, key: &keys::WrappedKey) -> Result<WrappedKey, KeysError> {
     let stored = |source| KeysError::Stored { tenant, key_id: key.key_id, source };
     serde_json::from_value(key.wrapped.clone()).map_err(stored)
 }

@@ -26,6 +26,7 @@ pub mod schedule;
 pub mod sequencer;
 pub mod sink;
 pub mod spool;
+pub mod stored_replies;
 pub mod task_calls;
 pub mod transcript;
 pub mod trust;

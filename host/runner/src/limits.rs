@@ -1,6 +1,7 @@
 //! The limits of a run, in one place, as they are stored with the plan.
 
 use porthole_egress::CallLimits;
+use porthole_model::stored_reply::MAX_INSTANCE_BYTES;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct RunLimits {
     pub wall: Duration,
     /// Calls of one run, sent or denied: [`crate::calls::MAX_CALLS`].
     pub max_calls: u64,
+    /// Bytes that the instance's stored replies may take in the database: [`MAX_INSTANCE_BYTES`]. At 0 nothing is stored.
+    pub stored_reply_bytes: u64,
 }
 
 /// The longest single wait. Budgets of providers are mostly by the hour; five minutes more for clocks that differ.
@@ -31,6 +34,7 @@ impl Default for RunLimits {
             calls,
             wall: Duration::from_secs(6 * 3600),
             max_calls: crate::calls::MAX_CALLS,
+            stored_reply_bytes: MAX_INSTANCE_BYTES,
         }
     }
 }
@@ -52,6 +56,7 @@ impl RunLimits {
             ("run_objects", crate::index::MAX_INDEX_ROWS as u64),
             ("run_wall_s", self.wall.as_secs()),
             ("run_wait_s", self.calls.retry_budget.as_secs()),
+            ("instance_stored_reply_bytes", self.stored_reply_bytes),
             ("call_response_bytes", self.calls.max_body_bytes as u64),
             ("call_attempts", u64::from(self.calls.max_attempts)),
         ];

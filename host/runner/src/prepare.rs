@@ -6,7 +6,7 @@ use crate::trust::{CheckError, Judge};
 use porthole_egress::credential::BoundCredential;
 use porthole_egress::secret::{Binding, Sealed, WrappedKey};
 use porthole_model::grant::{Ceiling, Policy};
-use porthole_model::id::{ModuleDigest, StepId};
+use porthole_model::id::{CredentialId, ModuleDigest, Slot, StepId};
 use porthole_model::manifest::Manifest;
 use porthole_model::operation::Config;
 use porthole_model::parse::StepTypes;
@@ -42,6 +42,8 @@ pub struct Prepared {
     pub ceiling: Option<serde_json::Value>,
     /// Sealed credentials, by slot.
     pub credentials: Vec<BoundCredential>,
+    /// Which credential is in a slot, and the method it fills.
+    pub bound: HashMap<Slot, (CredentialId, String)>,
     /// Types by step.
     pub types: HashMap<StepId, Arc<StepTypes>>,
     /// The share of a type that may go without anyone asking.
@@ -143,6 +145,8 @@ pub async fn prepare(
     let ceiling_in_force = serde_json::to_value(&ceiling).ok();
     let policy = Policy::new(instance.name.clone(), &manifest, config.clone(), grant, ceiling)
         .map_err(|e| refuse(Outcome::Denied, Fault::Guest, chain(&e)))?;
+    let of = |row: &SealedCredential| (row.credential.slot.clone(), (row.credential.id, row.credential.method.clone()));
+    let bound = sealed.iter().map(of).collect();
     let credentials = bind(claim, &manifest, sealed)?;
     let types = step_types(&manifest);
     let config_json = serde_json::to_string(&config.values)
@@ -159,6 +163,7 @@ pub async fn prepare(
         grant: in_force,
         ceiling: ceiling_in_force,
         credentials,
+        bound,
         types,
         brake_share: f64::from(instance.brake.share),
         brake_floor: u64::try_from(instance.brake.floor).unwrap_or(0),

@@ -6,6 +6,7 @@ use porthole_model::id::{OperationId, Partition, StepId};
 use porthole_model::page::PageChain;
 use porthole_model::run::SliceKey;
 use porthole_model::slice::SliceLedger;
+use porthole_model::stored_reply::ReplyKey;
 use porthole_wire::{AskId, TaskId, TaskKind};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub(crate) struct Pending {
     pub(crate) credential: Option<String>,
     /// The pages asked for so far; none before the second, because most replies are whole.
     pub(crate) chain: Option<PageChain>,
+    /// The stored reply that led here.
+    pub(crate) before: Option<ReplyKey>,
 }
 
 impl TaskCalls {

@@ -49,6 +49,8 @@ pub struct CallEnd {
     pub fault_code: Option<String>,
     /// How often it was sent.
     pub attempts: u32,
+    /// The provider answered that nothing has changed, and the guest got the stored reply.
+    pub reused: bool,
     /// Length of the body.
     pub response_bytes: u64,
     /// Waited for the provider's limits, in milliseconds.
@@ -77,6 +79,8 @@ pub struct Call {
     pub remedy: String,
     /// The HTTP status.
     pub status: Option<i16>,
+    /// The guest got the stored reply, of which the provider said that it still holds.
+    pub reused: bool,
     /// What went wrong.
     pub fault_code: Option<String>,
     /// How often it was sent.
@@ -122,6 +126,7 @@ fn read(row: &PgRow) -> Result<Call> {
         reason: row.column("reason")?,
         remedy: row.column("remedy")?,
         status: row.column("status")?,
+        reused: row.column("reused")?,
         fault_code: row.column("fault_code")?,
         attempts: row.column("attempts")?,
         request_bytes: row.count("request_bytes")?,
@@ -241,9 +246,9 @@ async fn close(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<(St
     let done: Vec<String> = sqlx::query_scalar(
         "UPDATE run_calls c SET status = e.status, fault_code = e.fault_code, attempts = e.attempts, \
              response_bytes = e.response_bytes, waited_ms = e.waited_ms, elapsed_ms = e.elapsed_ms, \
-             completed_at = clock_timestamp() \
-         FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[]) \
-             AS e (seq, status, fault_code, attempts, response_bytes, waited_ms, elapsed_ms) \
+             reused = e.reused, completed_at = clock_timestamp() \
+         FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[], \
+             $10::boolean[]) AS e (seq, status, fault_code, attempts, response_bytes, waited_ms, elapsed_ms, reused) \
          WHERE c.tenant_id = $1 AND c.run_id = $2 AND c.seq = e.seq AND c.completed_at IS NULL \
          RETURNING (SELECT coalesce(r.worker, '') FROM runs r WHERE r.tenant_id = $1 AND r.run_id = $2)",
     )
@@ -256,6 +261,7 @@ async fn close(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<(St
     .bind(ends.iter().map(|e| signed(e.response_bytes)).collect::<Vec<_>>())
     .bind(ends.iter().map(|e| signed(e.waited_ms)).collect::<Vec<_>>())
     .bind(ends.iter().map(|e| signed(e.elapsed_ms)).collect::<Vec<_>>())
+    .bind(ends.iter().map(|e| e.reused).collect::<Vec<_>>())
     .fetch_all(tx.conn())
     .await
     .what("complete calls")?;
@@ -263,7 +269,8 @@ async fn close(tx: &mut TenantTx, claim: &Claim, ends: &[CallEnd]) -> Result<(St
         Some(worker) if done.len() == ends.len() => worker.clone(),
         _ => return Err(StoreError::StaleClaim(claim.run)),
     };
-    let ended = |e: &CallEnd| CallEnded::new(e.seq, e.status, e.fault_code.as_deref(), e.response_bytes);
+    let ended =
+        |e: &CallEnd| CallEnded::new(e.seq, e.status, e.fault_code.as_deref(), e.response_bytes).reused(e.reused);
     let parts = ended_in_batches(ends.iter().map(ended).collect());
     let entries = parts.into_iter().map(|part| {
         let bytes = part.iter().map(|e| e.bytes).sum();

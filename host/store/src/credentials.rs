@@ -5,6 +5,7 @@ use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::instances;
 use crate::keys::{self, KeyEnd};
 use crate::row::Columns;
+use crate::stored_replies;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use porthole_model::context::OpContext;
 use porthole_model::id::{CredentialId, InstanceId, Slot};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 /// What is known of a stored secret.
 #[derive(Debug, Clone, Serialize)]
@@ -152,20 +154,23 @@ pub async fn set(ctx: &OpContext, tx: &mut TenantTx, new: NewCredential<'_>) -> 
     Ok(credential)
 }
 
-/// Ends the live secret of a slot. Returns whether there was one.
+/// Ends the live secret of a slot, and what was stored of what it saw. Returns whether there was one.
 async fn end(tx: &mut TenantTx, instance: InstanceId, slot: &Slot) -> Result<bool> {
     let tenant = tx.tenant();
-    let done = sqlx::query(
+    let ended: Option<Uuid> = sqlx::query_scalar(
         "UPDATE credentials SET sealed = NULL, ended_at = now() \
-         WHERE tenant_id = $1 AND instance_id = $2 AND slot = $3 AND ended_at IS NULL",
+         WHERE tenant_id = $1 AND instance_id = $2 AND slot = $3 AND ended_at IS NULL RETURNING credential_id",
     )
     .bind(tenant.0)
     .bind(instance.0)
     .bind(slot.as_str())
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .what("end a credential")?;
-    Ok(done.rows_affected() > 0)
+    if let Some(ended) = ended {
+        stored_replies::forget_credential(tx, instance, CredentialId(ended)).await?;
+    }
+    Ok(ended.is_some())
 }
 
 /// Removes the secret of a slot.

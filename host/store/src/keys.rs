@@ -8,6 +8,7 @@
 use crate::audit;
 use crate::error::{Result, StoreError, What};
 use crate::row::{Columns, clean};
+use crate::stored_replies;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
@@ -263,11 +264,13 @@ pub async fn end_unused(ctx: &OpContext, tx: &mut TenantTx, to: i32, resealed: u
     ];
     entries.extend(ended.iter().map(|key_id| Entry::new(Action::KeyRetired, object(*key_id)).reason(ROTATED)));
     audit::append_all(ctx, tx, entries).await?;
+    // What was sealed again was what someone entered. Stored replies are fetched again.
+    stored_replies::forget_sealed_with(tx, &ended).await?;
     Ok(ended)
 }
 
 /// Deletes the bytes of all of the tenant's keys: nothing that they sealed can ever be read again. The sealed secrets
-/// stay where they are, as unreadable as every copy of them.
+/// stay where they are, as unreadable as every copy of them; stored replies go.
 ///
 /// # Errors
 /// `NotFound` when the tenant has no live key.
@@ -295,6 +298,7 @@ pub async fn shred(ctx: &OpContext, tx: &mut TenantTx, reason: &str) -> Result<S
     .execute(tx.conn())
     .await
     .what("shred a tenant's keys")?;
+    stored_replies::forget_sealed_with(tx, &keys).await?;
     let secrets = u64::try_from(secrets).unwrap_or(0);
     let entry =
         |key_id: &i32| Entry::new(Action::KeyShredded, object(*key_id)).reason(reason).count("secrets", secrets);

@@ -44,6 +44,7 @@ pub mod runs;
 pub mod signing_keys;
 pub mod slices;
 pub mod staging;
+pub mod stored_replies;
 pub mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;

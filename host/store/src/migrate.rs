@@ -16,7 +16,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "audit", include_str!("../../../migrations/0006_audit.sql")),
     (7, "trust", include_str!("../../../migrations/0007_trust.sql")),
     (8, "keys", include_str!("../../../migrations/0008_keys.sql")),
-    (11, "calls", include_str!("../../../migrations/0011_calls.sql")),
+    (9, "stored_replies", include_str!("../../../migrations/0009_stored_replies.sql")),
+    (10, "calls", include_str!("../../../migrations/0010_calls.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -22,6 +22,7 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
     let response_headers = table.texts("response-headers");
     let read_by_post = table.optional_text("read-by-post");
     let permission = table.optional_text("permission");
+    let revalidate = table.flag("revalidate");
     table.finish();
     Some(Operation {
         id: id?,
@@ -36,6 +37,7 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
         response_headers,
         read_by_post,
         permission,
+        revalidate,
     })
 }
 

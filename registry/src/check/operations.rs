@@ -50,6 +50,7 @@ pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
         empty_on(&place, operation, findings);
         pages(&place, operation, findings);
         auth(manifest, &place, operation, findings);
+        revalidate(&place, operation, findings);
         for (key, text) in [("permission", &operation.permission), ("read-by-post", &operation.read_by_post)] {
             readable(&format!("{place}: {key}"), text.as_deref().unwrap_or_default(), findings);
         }
@@ -202,6 +203,15 @@ fn pages(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// Only the answer of a GET can be asked about: a HEAD has none, and a POST's isn't of a resource.
+fn revalidate(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let method = Template::parse(&operation.request).map(|t| t.method);
+    if let (true, Ok(method @ (Method::Head | Method::Post))) = (operation.revalidate, method) {
+        let message = format!("only the answer of a GET can be asked about again, and this is a {}", method.as_str());
+        findings.push(Finding::error(format!("{place}: revalidate"), message).hint("remove `revalidate`"));
     }
 }
 

@@ -96,6 +96,7 @@ fn exchange(cx: &Cx<'_>, url: &str, new: bool) -> Option<String> {
         response_headers: Vec::new(),
         read_by_post: None,
         permission: None,
+        revalidate: false,
     };
     let template = porthole_model::operation::Template::parse(&operation.request).ok()?;
     for name in template.arguments() {

@@ -24,6 +24,7 @@ pub(super) fn compare(cx: &Cx<'_>, old: &Operation, new: &Operation, place: &str
         response_headers,
         read_by_post,
         permission,
+        revalidate,
     } = new;
     let pair = Pair { cx, old, new, place };
     let mut changes = Vec::new();
@@ -71,6 +72,9 @@ pub(super) fn compare(cx: &Cx<'_>, old: &Operation, new: &Operation, place: &str
     }
     if *permission != old.permission {
         changes.push(pair.permission());
+    }
+    if *revalidate != old.revalidate {
+        changes.push(revalidation(place, *revalidate));
     }
     changes.extend(scrub::compare(&pair));
     let differs = Operation { id: old.id.clone(), ..new.clone() } != *old;
@@ -213,6 +217,18 @@ impl Pair<'_> {
             changes.push(Change::different(at, "stands in another order"));
         }
         changes
+    }
+}
+
+/// Neither wider nor narrower: the same requests, and the guest gets the same answers. What differs is who is believed.
+fn revalidation(place: &str, on: bool) -> Change {
+    let at = format!("{place}: revalidate");
+    if on {
+        Change::different(at, "its answers are kept, and asked about again").detail(
+            "sealed with the tenant's data key; when the provider answers 304 (not modified), the guest gets what is kept",
+        )
+    } else {
+        Change::different(at, "its answers are no longer kept").detail("each is fetched anew")
     }
 }
 

@@ -133,6 +133,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("partitioned", "partitioned = true\n", ""),
     ("derive", "['^.*$', '/api/v3']", "['^eu\\.acme\\.com$', '/api/v3'], ['^[^.]+\\.acme\\.com$', '/api/v3']"),
     ("new name", "\"list-users\"", "\"users-list\""),
+    ("revalidate", "pages = \"link\"", "pages = \"link\"\nrevalidate = true"),
 ];
 
 #[test]

@@ -146,6 +146,8 @@ fn write_operation(out: &mut String, o: &OperationLine, common: &BTreeMap<String
     line("sees", o.response_headers.join(", "))?;
     line("blanked", o.blanked.join(", "))?;
     line("none on", o.empty_on.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
+    let kept = "its answers, sealed, to ask whether they still hold";
+    line("keeps", if o.revalidate { kept.to_owned() } else { String::new() })?;
     line("needs", o.permission.clone().unwrap_or_default())
 }
 

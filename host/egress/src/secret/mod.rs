@@ -18,6 +18,7 @@ pub(crate) mod json;
 mod key;
 mod key_file;
 mod private_file;
+mod reply_keys;
 pub(crate) mod rsa;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -32,6 +33,7 @@ pub(crate) use fields::OpenSecret;
 pub use fields::{MAX_FIELD_BYTES, MAX_FIELDS, SecretFields};
 pub use key::{KeyContext, KeyPort, KeyRing, TenantKey, WrappedKey};
 pub use key_file::KeyFile;
+pub use reply_keys::{ReplyKeys, ReplyPart, ReplyPlace};
 pub use text::{MAX_INPUT_BYTES, SecretText};
 pub use transit::{DEFAULT_MOUNT, DEFAULT_NAME, Transit, TransitConfig};
 pub use vault::{Binding, Resealer, Sealed, Vault};

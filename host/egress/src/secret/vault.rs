@@ -140,7 +140,7 @@ impl Vault {
         self.key.wrap(&self.unwrap(key, &context).await?, &context).await
     }
 
-    async fn unwrap(&self, key: &WrappedKey, context: &KeyContext) -> Result<TenantKey, SecretError> {
+    pub(super) async fn unwrap(&self, key: &WrappedKey, context: &KeyContext) -> Result<TenantKey, SecretError> {
         let former = self.former.iter().find(|port| port.is_mine(&key.key_id));
         let port = if self.key.is_mine(&key.key_id) { &self.key } else { former.unwrap_or(&self.key) };
         port.unwrap(key, context).await

@@ -50,6 +50,9 @@ pub struct CallEnded {
     /// The stable code of what went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The provider answered that nothing has changed, and the guest got the reply that was stored before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
     /// Which call.
     pub seq: i64,
     /// The HTTP status, if there was a response.
@@ -61,7 +64,14 @@ impl CallEnded {
     /// The end of a call.
     #[must_use]
     pub fn new(seq: i64, status: Option<u16>, fault: Option<&str>, bytes: u64) -> Self {
-        Self { bytes, fault: fault.map(|f| cut(f, MAX_WORD_BYTES)), seq, status }
+        Self { bytes, fault: fault.map(|f| cut(f, MAX_WORD_BYTES)), reused: false, seq, status }
+    }
+
+    /// The end of a call whose answer was a stored reply.
+    #[must_use]
+    pub fn reused(mut self, reused: bool) -> Self {
+        self.reused = reused;
+        self
     }
 }
 

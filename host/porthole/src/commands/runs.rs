@@ -249,6 +249,7 @@ async fn read_calls(cx: &Cx, db: &Database, run: Which, json: bool) -> Result<()
         }
         let rows = calls.into_iter().map(|c| {
             let status = c.status.map(|s| s.to_string()).unwrap_or_default();
+            let status = if c.reused { format!("{status}, stored reply") } else { status };
             let fault = c.fault_code.unwrap_or_default();
             let took = format!("{} ms", c.elapsed_ms);
             vec![c.seq.to_string(), c.slice.to_string(), c.operation, c.decision, status, fault, took]

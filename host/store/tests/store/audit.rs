@@ -293,6 +293,7 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
         seq: 1,
         status: Some(200),
         fault_code: None,
+        reused: false,
         attempts: 1,
         response_bytes: 77,
         waited_ms: 0,
