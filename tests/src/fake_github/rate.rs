@@ -63,6 +63,12 @@ impl Rate {
         true
     }
 
+    /// Gives one request back.
+    pub(super) fn give_back(&mut self, resource: Resource, now: u64) {
+        let window = self.window(resource, now);
+        window.used = window.used.saturating_sub(1);
+    }
+
     /// Limit, used, and the second of the reset.
     pub(super) fn show(&mut self, resource: Resource, now: u64) -> (u64, u64, u64) {
         let limit = self.limit;

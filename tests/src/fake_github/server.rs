@@ -14,7 +14,7 @@ use super::rest::{Ask, installation_repos};
 use super::route::Route;
 use super::rules::{Decision, Faults, Seen};
 use super::sabotage;
-use super::send::{Sending, send};
+use super::send::{Sending, etag, send};
 use super::shapes::{self, Urls};
 use super::stats::{NonGet, Stats};
 use super::world::World;
@@ -125,14 +125,16 @@ pub(super) async fn handle(
     if let Some(action) = &action {
         sabotage::bend(action, &asked.query, &mut reply);
     }
+    if reply.status == 200 && asked.has(&etag(&reply.body)) {
+        shared.not_modified(&asked, &mut reply);
+    }
     shared.finish(&asked, &mut reply);
     if !matches!(action, Some(Action::Close)) {
         (guard.status, guard.bytes) = (reply.status, reply.body.len());
     }
     let zip = shared.options.gzip
         && asked.headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("gzip"));
-    let matched = asked.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
-    send(reply, &Sending { switch: &switch, action, gzip: zip, if_none_match: matched }).await
+    send(reply, &Sending { switch: &switch, action, gzip: zip }).await
 }
 
 impl Asked {
@@ -161,6 +163,11 @@ impl Asked {
             method: parts.method,
             headers: parts.headers,
         }
+    }
+
+    /// Does the client have the answer with this tag?
+    fn has(&self, etag: &str) -> bool {
+        self.headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == etag.as_bytes())
     }
 
     fn document(&self) -> Option<&Document> {
@@ -237,6 +244,14 @@ impl Shared {
         }
         let reply = respond(state, asked, route, by_app, second);
         if by_app { reply } else { reply.with_header("x-oauth-scopes", "read:org, repo") }
+    }
+
+    /// Nothing to send again, and nothing to count: a 304 isn't charged to the primary limit.
+    fn not_modified(&self, asked: &Asked, reply: &mut Reply) {
+        reply.set("etag", etag(&reply.body));
+        (reply.status, reply.body) = (304, Vec::new());
+        let second = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+        self.lock().rate.give_back(asked.resource(), second);
     }
 
     /// The headers that every answer has.
