@@ -5,6 +5,7 @@ use crate::bench::Figure;
 mod audit;
 mod call;
 mod call_world;
+mod conditional;
 mod directory;
 mod emit;
 mod instantiate;
@@ -27,5 +28,6 @@ pub(crate) const ALL: &[Figure] = &[
     waiting::FIGURE,
     audit::FIGURE,
     directory::FIGURE,
+    conditional::FIGURE,
     tenants::FIGURE,
 ];

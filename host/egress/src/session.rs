@@ -200,6 +200,9 @@ impl Session {
     /// The same, for a request whose reply is stored: asks whether that still holds, and answers with it when the
     /// provider says so.
     ///
+    /// A 304 is a call like any other: it waits for the declared pace and for a place, and its rate headers are obeyed.
+    /// Most providers don't charge it; that shows in those headers, and it is theirs to say, not ours to assume.
+    ///
     /// # Errors
     /// As [`Session::send`].
     pub async fn send_if(

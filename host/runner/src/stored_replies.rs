@@ -142,6 +142,8 @@ impl StoredReplies {
                     let _ = open.queue.send(Message::Keep(Box::new(new))).await;
                 }
             }
+            // It can't be asked about any more, or mustn't be stored any more.
+            (None, None) if open.room.known.contains_key(&spot.key) => self.forget(spot.key).await,
             (None, None) => {}
         }
     }
