@@ -101,10 +101,14 @@ fn rows(delay: u64, calls: usize, ours: &Turns, theirs: &Turns) -> Vec<Row> {
         "{TURNS} turns of {calls} calls; p99 {p99:.0} against {plain_p99:.0} µs; the client alone has no durable record, no limiter and no checks"
     );
     let mut rows = vec![
-        Row::new(&format!("one operation call at 64 concurrent, p50, the provider {wait}"), ours.median(|t| t.p50_us), "µs")
-            .against("reqwest alone", theirs.median(|t| t.p50_us))
-            .goal(Goal::AboveYardstick(ALLOWED_US))
-            .note(note),
+        Row::new(
+            &format!("one operation call at 64 concurrent, p50, the provider {wait}"),
+            ours.median(|t| t.p50_us),
+            "µs",
+        )
+        .against("reqwest alone", theirs.median(|t| t.p50_us))
+        .goal(Goal::AboveYardstick(ALLOWED_US))
+        .note(note),
     ];
     if delay == 0 {
         let database = ours.median(|t| t.database_us);

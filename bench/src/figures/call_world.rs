@@ -19,6 +19,7 @@ use porthole_runner::answers::Answers;
 use porthole_runner::broker::answer_calls;
 use porthole_runner::calls::Caller;
 use porthole_runner::recorder::Recorder;
+use porthole_runner::stored_replies::StoredReplies;
 use porthole_runner::task_calls::TaskCalls;
 use porthole_runner::transcript::{Header, Recording};
 use porthole_store::instances::{self, NewInstance};
@@ -78,6 +79,7 @@ impl Broker {
             session,
             recorder,
             bound: slots,
+            replies: StoredReplies::none(),
             cancelled: CancellationToken::new(),
             sequence: AtomicI64::new(1),
             max_calls: u64::MAX,

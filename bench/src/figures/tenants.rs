@@ -91,7 +91,7 @@ async fn measure(bench: Bench) -> Result<Vec<Row>> {
 }
 
 fn table(with: &mut Samples, without: &mut Samples, others: usize, note: &str) -> Vec<Row> {
-    let mut row = |what: &str, with: &mut [Duration], without: &mut [Duration]| {
+    let row = |what: &str, with: &mut [Duration], without: &mut [Duration]| {
         let ms = |d: Duration| d.as_secs_f64() * 1e3;
         let (p50, p50_alone) = (ms(percentile(with, 0.5)), ms(percentile(without, 0.5)));
         let others = if others == 1 { "1 other tenant".to_owned() } else { format!("{others} other tenants") };

@@ -282,11 +282,7 @@ impl Outside<'_> {
 /// The first argument that a limit speaks of and none of its rules allows. What the manifest fixes is sent as well and
 /// counts like a given value. An argument that is left out breaks the limit too: the provider would take its default,
 /// which for `visibility` or `owner` is "all of them".
-fn outside<'a>(
-    limits: &'a Limits,
-    compiled: &'a CompiledOperation,
-    arguments: &'a Arguments,
-) -> Option<Outside<'a>> {
+fn outside<'a>(limits: &'a Limits, compiled: &'a CompiledOperation, arguments: &'a Arguments) -> Option<Outside<'a>> {
     for (name, rules) in limits {
         let Some(argument) = compiled.argument(name) else { continue };
         let allowed = |value: &str| rules.iter().any(|rule| rule.allows(value));

@@ -81,9 +81,7 @@ impl Caller {
         }
         let Pending { operation, arguments, credential, chain, before } = match call {
             Call::Begin { operation, arguments, credential } => match OperationId::new(operation.clone()) {
-                Ok(id) => {
-                    Pending { operation: id, arguments, credential, chain: None, before: None }
-                }
+                Ok(id) => Pending { operation: id, arguments, credential, chain: None, before: None },
                 Err(_) => {
                     let denial = self.policy.decide(&task.step, &operation, &arguments).err();
                     return Err(self.denied(task, denial.unwrap_or_else(|| unknown(&operation))).await);

@@ -66,11 +66,7 @@ impl Recorder {
     }
 }
 
-async fn write_starts(
-    store: &Store,
-    claim: Claim,
-    mut receiver: mpsc::Receiver<Start>,
-) -> Result<(), Arc<StoreError>> {
+async fn write_starts(store: &Store, claim: Claim, mut receiver: mpsc::Receiver<Start>) -> Result<(), Arc<StoreError>> {
     let mut messages = Vec::with_capacity(BATCH_RECORDS);
     let mut result = Ok(());
     while receiver.recv_many(&mut messages, BATCH_RECORDS).await > 0 {
@@ -87,11 +83,7 @@ async fn write_starts(
     result
 }
 
-async fn write_ends(
-    store: &Store,
-    claim: Claim,
-    mut receiver: mpsc::Receiver<CallEnd>,
-) -> Result<(), Arc<StoreError>> {
+async fn write_ends(store: &Store, claim: Claim, mut receiver: mpsc::Receiver<CallEnd>) -> Result<(), Arc<StoreError>> {
     let mut ends = Vec::with_capacity(BATCH_ENDS);
     let mut result = Ok(());
     while receiver.recv_many(&mut ends, BATCH_ENDS).await > 0 {

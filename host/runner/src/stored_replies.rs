@@ -88,6 +88,12 @@ enum Message {
 }
 
 impl StoredReplies {
+    /// Nothing is stored, and nothing asked about.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Reads what an instance can ask about, and deletes what is of no use any more. Nothing is stored, and nothing asked
     /// about, when no operation says so, when the tenant has no data key, or when something fails. The task ends after the
     /// last use.
@@ -100,16 +106,16 @@ impl StoredReplies {
                 let task = tokio::spawn(serve(store, claim, Arc::clone(&room), receiver));
                 (Self(Some(Open { room, queue })), task)
             }
-            Ok(None) => Self::none(),
+            Ok(None) => Self::without(),
             Err(error) => {
                 let message = crate::prepare::chain(&error);
                 tracing::warn!(run = %claim.run, %message, "stored replies can't be used, everything is fetched");
-                Self::none()
+                Self::without()
             }
         }
     }
 
-    fn none() -> (Self, tokio::task::JoinHandle<()>) {
+    fn without() -> (Self, tokio::task::JoinHandle<()>) {
         (Self(None), tokio::spawn(async {}))
     }
 

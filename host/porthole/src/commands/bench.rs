@@ -21,6 +21,9 @@ impl Bench {
         let program = cx.settings.bin_dir.join("porthole-bench");
         // Comes back only when it can't be started.
         let error = Command::new(&program).arg0("porthole bench").args(self.arguments).exec();
-        Err(anyhow!("can't start {}: {error}; it is built together with this program (`./just build`)", program.display()))
+        Err(anyhow!(
+            "can't start {}: {error}; it is built together with this program (`./just build`)",
+            program.display()
+        ))
     }
 }

@@ -98,6 +98,7 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
         request_bytes: 1,
     };
     let end = CallEnd {
+        reused: false,
         seq: 1,
         status: Some(200),
         fault_code: None,
