@@ -212,11 +212,7 @@ async fn a_provider_that_lies_is_believed_for_a_week_at_most() {
     let asked = world.run().await.unwrap();
     assert_eq!(asked.outcome, Some(Outcome::Partial), "asked without a condition, it has nothing to say");
     fake.clear_faults();
-    assert_eq!(
-        statuses(&fake, &world).await.get(&304),
-        None,
-        "nothing was stored in that run that could be asked about"
-    );
+    succeeds(&world).await;
     assert_eq!(world.facts().await.unwrap(), expected_facts(&fake.expected()));
 }
 
