@@ -92,11 +92,6 @@ pub(crate) fn private_mib(pid: u32) -> f64 {
     mib(pid, "smaps_rollup", &["Private_Clean:", "Private_Dirty:"])
 }
 
-/// Its share of memory, shared pages divided among those who share them, MiB.
-pub(crate) fn proportional_mib(pid: u32) -> f64 {
-    mib(pid, "smaps_rollup", &["Pss:"])
-}
-
 /// The most resident memory it ever had, MiB.
 pub(crate) fn peak_mib(pid: u32) -> f64 {
     mib(pid, "status", &["VmHWM:"])
@@ -117,7 +112,7 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_time() {
         let pid = std::process::id();
-        assert!(private_mib(pid) > 0.0 && proportional_mib(pid) > 0.0 && peak_mib(pid) >= private_mib(pid));
+        assert!(private_mib(pid) > 0.0 && peak_mib(pid) >= private_mib(pid));
         assert!(cpu_seconds(pid).is_ok());
     }
 }

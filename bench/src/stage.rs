@@ -102,15 +102,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs an instance (`tenant/instance`) to its end, watched by this process only, and gives what `runs show --json`
-    /// says of it.
-    ///
-    /// # Errors
-    /// When it can't be started or read.
-    pub(crate) fn run(&self, instance: &str) -> Result<serde_json::Value> {
-        self.porthole(&["run", instance, "--json"]).and_then(|text| Ok(serde_json::from_str(&text)?))
-    }
-
     /// The worker's process.
     pub(crate) fn worker(&self) -> u32 {
         self.worker.id()

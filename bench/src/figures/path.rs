@@ -133,7 +133,11 @@ fn growth(figure: &str, walls: &[(f64, f64)]) -> Row {
     let over: f64 = logs.iter().map(|l| (l.0 - x) * (l.1 - y)).sum();
     let under: f64 = logs.iter().map(|l| (l.0 - x).powi(2)).sum();
     let seconds: Vec<String> = walls.iter().map(|(n, s)| format!("{n:.0} in {s:.2} s")).collect();
-    Row::new(figure, over / under, "exponent").against("linear", 1.0).goal(Goal::AtMost(1.05)).note(seconds.join(", "))
+    Row::new(figure, over / under, "exponent")
+        .against("linear", 1.0)
+        .goal(Goal::AtMost(1.05))
+        .note(seconds.join(", "))
+        .points(walls.to_vec())
 }
 
 /// Copying the largest instance's rows beside the graph, and merging them.

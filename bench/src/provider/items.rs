@@ -205,7 +205,7 @@ fn template(n: u64) -> String {
             "Answers for the numbers that leave the house at the end of each quarter, and for those that stay",
         ],
     );
-    let mfa = if n % 3 > 0 { "true" } else { "false" };
+    let mfa = if !n.is_multiple_of(3) { "true" } else { "false" };
     let (low_given, low_family) = (given.to_ascii_lowercase(), family.to_ascii_lowercase());
     format!(
         "{{\"id\":##########,\"name\":\"{given} {family} ##########\",\"login\":\"{low_given}.{low_family}.##########\",\
