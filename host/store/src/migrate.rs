@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "keys", include_str!("../../../migrations/0008_keys.sql")),
     (9, "stored_replies", include_str!("../../../migrations/0009_stored_replies.sql")),
     (10, "calls", include_str!("../../../migrations/0010_calls.sql")),
+    (11, "statistics", include_str!("../../../migrations/0011_statistics.sql")),
 ];
 
 fn migrator() -> Migrator {

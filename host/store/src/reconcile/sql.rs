@@ -1,10 +1,11 @@
 //! The statements of a reconcile, as text. In all of them `$1` is the tenant, `$2` the shard, `$3` the instance, `$4` the
 //! run and `$5` the sweepable slices.
 //!
-//! The planner has no statistics of staging, and after a first load none of the graph either; it then takes an instance
-//! for one row and likes to walk all of it for each staged row. So nothing here is left to its estimates: what is staged
-//! comes first, and the graph is looked up by its key in a subquery that can't be turned into a join (`LIMIT 1`). The cost
-//! of each statement follows what was staged, not what the instance holds.
+//! The planner has no statistics of staging, and those of the graph may be old; it then takes an instance for one row and
+//! likes to walk all of it for each staged row. So little is left to its estimates: what is staged comes first, and the
+//! graph is looked up by its key in a subquery that can't be turned into a join (`LIMIT 1`). The cost of each statement
+//! follows what was staged, not what the instance holds. What is left is the choice of the index, and for that a run that
+//! brings much sees to the statistics (`work.rs`).
 
 use crate::staging::{self, ObjectKind};
 use porthole_model::run::Claim;

@@ -36,6 +36,10 @@ pub struct Diff {
 const BY_HASH: &str = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off";
 const ANYHOW: &str = "SET LOCAL enable_nestloop = DEFAULT; SET LOCAL enable_mergejoin = DEFAULT";
 
+/// A run that brings so many new objects of a kind sees to the planner's statistics itself, in a part of a second: a run
+/// that follows at once looks up each object that changed, and has to find it by its key.
+const ANALYZED_FROM: u64 = 10_000;
+
 impl<'a> Work<'a> {
     pub(super) fn new(claim: &'a Claim, fence: i64, shard: i16, rows: [Rows; 2], sweepable: &'a [i32]) -> Self {
         Self { claim, shard, rows, sweepable, sql: Sql::new(claim, fence) }
@@ -116,7 +120,25 @@ impl<'a> Work<'a> {
                 places::change(self, tx, "untie relationships", &self.sql.untied(end), act).await?;
             }
         }
-        self.insert(tx, ObjectKind::Relationship).await
+        self.insert(tx, ObjectKind::Relationship).await?;
+        self.analyze(tx).await
+    }
+
+    /// Other than the server's own, this is part of the transaction: with the new graph come its statistics.
+    async fn analyze(&self, tx: &mut TenantTx) -> Result<()> {
+        for (kind, _) in self.kinds().filter(|(_, rows)| rows.created >= ANALYZED_FROM) {
+            let table = match kind {
+                ObjectKind::Entity => "entities",
+                ObjectKind::Relationship => "relationships",
+            };
+            sqlx::query("CALL analyze_shard($1, $2)")
+                .bind(table)
+                .bind(self.shard)
+                .execute(tx.conn())
+                .await
+                .what("analyse the graph")?;
+        }
+        Ok(())
     }
 
     async fn delete(&self, tx: &mut TenantTx, kind: ObjectKind, expected: u64) -> Result<()> {

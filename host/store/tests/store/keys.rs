@@ -21,7 +21,7 @@ async fn set(world: &World, tx: &mut TenantTx, key_id: i32, sealed: &[u8]) -> Re
 }
 
 /// A tenant with key v1 and a secret under it.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::new().await;
     let mut tx = world.tx().await;
     keys::add(&ctx(), &mut tx, &key(1, "one")).await.unwrap();

@@ -403,3 +403,18 @@ async fn thousands_of_rows_go_through_in_batches() {
         .unwrap();
     assert_eq!(stored.as_bytes(), &KeyHash::entity("k17").0);
 }
+
+#[tokio::test]
+async fn a_large_load_leaves_statistics_and_a_small_one_nothing() {
+    let world = World::new().await;
+    let mut admin = world.db.admin().await.unwrap();
+    let sql = "SELECT count(*) FROM pg_stats WHERE tablename IN ('entities_00', 'relationships_00')";
+    let large = 10_000;
+    for (from, to, expected) in [(0, 10, false), (10, 10 + large, true)] {
+        let rows = (0..to).map(|n| thing(&format!("k{n}"), 1)).collect();
+        let done = world.collect(&[found("things", rows)]).await;
+        assert_eq!(counts(&done, "thing")[0], to - from);
+        let statistics: i64 = sqlx::query_scalar(sql).fetch_one(&mut admin).await.unwrap();
+        assert_eq!(statistics > 0, expected, "{statistics} columns");
+    }
+}
