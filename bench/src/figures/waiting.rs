@@ -7,7 +7,7 @@ use crate::report;
 use crate::row::{Goal, Row};
 use crate::slow::Slow;
 use crate::stage::Stage;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::FutureExt as _;
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::grant::Grant;
@@ -66,6 +66,7 @@ async fn measure(bench: Bench) -> Result<Vec<Row>> {
     let all_waiting = started.elapsed();
     let watched = watch(&server, &stage).await?;
     let sandboxes = sandboxes(stage.worker());
+    ensure!(sandboxes.len() >= count, "{count} runs wait, and there are {} sandboxes", sandboxes.len());
     let mut private: Vec<f64> = sandboxes.iter().map(|pid| private_mib(*pid)).collect();
     let worker = private_mib(stage.worker());
     let answered = Instant::now();
@@ -158,15 +159,18 @@ async fn watch(server: &Embedded, stage: &Stage) -> Result<Watched> {
     Ok(watched)
 }
 
-/// The sandboxes that a worker has started.
+/// The sandboxes that a worker has started: all processes that name it as their parent. (A thread's list of children is
+/// incomplete while others come and go.)
 fn sandboxes(worker: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten().flatten();
-    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let children = children.collect::<Vec<_>>().join(" ");
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let is_sandbox = |pid: &u32| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("porthole-sandbo"))
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let (name, rest) = stat.rsplit_once(") ").unwrap_or_default();
+        let parent = rest.split(' ').nth(1).and_then(|parent| parent.parse().ok());
+        parent == Some(worker) && name.contains("(porthole-sandbo")
     };
-    children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(is_sandbox).collect()
+    ids.filter(is_sandbox).collect()
 }
 
 /// Waits for the end of each, and counts those that didn't succeed.
