@@ -1,10 +1,13 @@
 //! What a figure gets, and what a figure is.
 
+use crate::driver::Size;
 use crate::row::Row;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures_util::future::BoxFuture;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// One thing that is measured: a file in [`crate::figures`].
 pub(crate) struct Figure {
@@ -34,6 +37,20 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// With a work folder in this one, which goes when the first value is dropped.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub(crate) fn in_folder(parent: &Path, guests: &Path, size: Size) -> Result<(TempDir, Self)> {
+        let folder = tempfile::Builder::new().prefix("porthole-bench.").tempdir_in(parent)?;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        let program = std::env::current_exe()?;
+        let bin = program.parent().context("a program without a folder")?.to_owned();
+        let Size { quick, full } = size;
+        let bench = Self { bin, guests: guests.to_owned(), work: folder.path().to_owned(), quick, full };
+        Ok((folder, bench))
+    }
+
     /// A size, or a tenth of it.
     pub(crate) fn size(&self, full: usize) -> usize {
         if self.quick { (full / 10).max(1) } else { full }

@@ -5,7 +5,6 @@ use crate::figures;
 use crate::report;
 use crate::row::Row;
 use anyhow::{Context as _, Result, bail};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::Instant;
@@ -94,12 +93,7 @@ async fn child(guests: &Path, size: Size, figure: &Figure) -> Result<Vec<Row>> {
 /// When it can't be measured.
 pub(crate) async fn figure(guests: &Path, size: Size, name: &str) -> Result<ExitCode> {
     let figure = find(name)?;
-    let folder = tempfile::Builder::new().prefix("porthole-bench.").tempdir()?;
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
-    let program = std::env::current_exe()?;
-    let bin = program.parent().context("a program without a folder")?.to_owned();
-    let Size { quick, full } = size;
-    let bench = Bench { bin, guests: guests.to_owned(), work: folder.path().to_owned(), quick, full };
+    let (_folder, bench) = Bench::in_folder(&std::env::temp_dir(), guests, size)?;
     let rows = (figure.run)(bench).await?;
     report::rows(&rows)?;
     Ok(ExitCode::SUCCESS)

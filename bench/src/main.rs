@@ -13,6 +13,7 @@ mod figures;
 mod graph;
 mod machine;
 mod measure;
+mod operator;
 mod plot;
 mod provider;
 mod report;
@@ -63,9 +64,12 @@ enum Command {
         /// Its name.
         name: String,
     },
+    /// The whole path on this machine: a provider of any size on loopback, a worker, a private Postgres; a first load and a
+    /// run in which nothing changed.
+    Provider(operator::Options),
     /// A provider of the benchmarks' own, until it is ended; prints its port.
     #[command(hide = true)]
-    Provider {
+    Serve {
         #[command(subcommand)]
         kind: provider::Kind,
     },
@@ -74,13 +78,14 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let guests = cli.guests.unwrap_or_default();
+    let guests = cli.guests.unwrap_or_else(beside);
     let size = driver::Size { quick: cli.quick, full: cli.full };
     let done = match cli.command {
         Command::List => report::list(figures::ALL),
         Command::Run { names, out } => driver::run(&guests, size, &names, out.as_deref()).await,
         Command::Figure { name } => driver::figure(&guests, size, &name).await,
-        Command::Provider { kind } => kind.serve().map(|()| ExitCode::SUCCESS),
+        Command::Provider(options) => operator::run(&guests, options).await,
+        Command::Serve { kind } => kind.serve().map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -89,4 +94,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where the guests of this checkout are, when this program is in its target folder.
+fn beside() -> PathBuf {
+    let target = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_owned()));
+    target.unwrap_or_default().join("guests/wasm32-unknown-unknown/release")
 }

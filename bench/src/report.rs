@@ -1,6 +1,6 @@
 //! What is printed and written.
 
-use crate::bench::Figure;
+use crate::bench::{Figure, repository};
 use crate::machine::Machine;
 use crate::plot;
 use crate::row::{Goal, Row};
@@ -140,7 +140,7 @@ pub(crate) fn print(rows: &[Row]) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{table}")?)
 }
 
-/// Writes `latest.json`, `latest.md` and the plots. Rows of figures that were not measured now are kept as they were.
+/// Writes `latest.json` and the plots, and puts the table into the README. Rows of figures that were not measured now are kept as they were.
 ///
 /// # Errors
 /// When a file can't be read or written.
@@ -167,13 +167,24 @@ pub(crate) fn write(folder: &Path, rows: Vec<Row>, took: Duration) -> Result<()>
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');
     std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-    std::fs::write(folder.join("latest.md"), markdown(&report))?;
-    plot::write(folder, &report)
+    plot::write(folder, &report)?;
+    show(&repository().join("README.md"), &markdown(&report))
+}
+
+/// What the README shows stands between these lines.
+const SHOWN: (&str, &str) = ("<!-- bench: written by `./just bench` -->\n", "<!-- bench: end -->");
+
+/// Puts a table into the README, in the place of the last one.
+fn show(file: &Path, table: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let parts = text.split_once(SHOWN.0).and_then(|(before, rest)| Some((before, rest.split_once(SHOWN.1)?.1)));
+    let (before, after) = parts.with_context(|| format!("{} has no place for the table", file.display()))?;
+    Ok(std::fs::write(file, format!("{before}{}{table}{}{after}", SHOWN.0, SHOWN.1))?)
 }
 
 /// The table as Markdown: what the README shows.
 fn markdown(report: &Report) -> String {
-    let mut text = format!("{}, commit `{}`, {}\n\n", report.machine, report.commit, report.at);
+    let mut text = format!("{}, commit `{}`, {}:\n\n", report.machine, report.commit, report.at);
     text.push_str(&format!("| {} |\n|{}\n", HEADER.join(" | "), "---|".repeat(HEADER.len())));
     for row in &report.rows {
         text.push_str(&format!("| {} |\n", cells(row).join(" | ")));

@@ -42,13 +42,13 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    /// Starts `porthole-bench provider ARGUMENTS`, which stands in for this host.
+    /// Starts `porthole-bench serve ARGUMENTS`, which stands in for this host.
     ///
     /// # Errors
     /// When it doesn't say its port.
     pub(crate) fn start(host: &'static str, arguments: &[String]) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("provider").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg("serve").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().context("start a provider")?;
         let mut line = String::new();
         let said = child.stdout.take().context("a provider without output")?;
