@@ -128,7 +128,7 @@ pub fn made(number: u64) -> Item<'static> {
         updated_at: text("2026-01-02T03:04:05.000Z"),
         revision: Some(0),
         active: Some(true),
-        mfa_enabled: Some(number % 3 > 0),
+        mfa_enabled: Some(!number.is_multiple_of(3)),
         groups: Some(["everyone", "engineering", "on-call-primary"].map(Text::from).to_vec()),
         description: text("Keeps the lights on in the second data centre and writes the reports about it"),
         web_link: Some(format!("https://items.example/people/{number}").into()),
