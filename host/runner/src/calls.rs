@@ -13,7 +13,7 @@ use porthole_model::operation::PreparedRequest;
 use porthole_model::page::{NextPage, PageChain, next_page};
 use porthole_model::stored_reply::ReplyKey;
 use porthole_model::usage::OperationUse;
-use porthole_store::calls::{CallEnd, Decision, NewCall};
+use porthole_store::calls::{CallEnd, DeniedCall, NewCall};
 use porthole_wire::{AskId, Call, CallError, Response};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -126,25 +126,27 @@ impl Caller {
     /// Records, sends, completes.
     async fn send(&self, task: &TaskCalls, request: &PreparedRequest, spot: Option<Spot>) -> Result<Reply, CallError> {
         let seq = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let mut start = self.start(task, seq, request.operation.as_str());
-        start.request_bytes = bytes_of(request);
-        if let Err(e) = self.recorder.begin(start).await {
-            task.ledger().faulted("record", &e.to_string(), None);
-            return Err(CallError::Limit(e.to_string()));
-        }
+        let call = NewCall { request_bytes: bytes_of(request), ..new_call(task, seq, request.operation.as_str()) };
+        let begun = match self.recorder.begin(call).await {
+            Ok(begun) => begun,
+            Err(e) => {
+                task.ledger().faulted("record", &e.to_string(), None);
+                return Err(CallError::Limit(e.to_string()));
+            }
+        };
         let rules = self.rules(&request.operation);
         let question = self.replies.question(spot);
         let question = question.as_ref().map(|question| question as &dyn Condition);
         let sent = tokio::select! {
             sent = self.session.send_if(request, &rules, question, self) => sent,
             () = self.cancelled.cancelled() => {
-                self.recorder.end(never_answered(seq)).await;
+                self.recorder.end(begun, never_answered()).await;
                 task.ledger().cancelled();
                 return Err(CallError::Cancelled);
             }
         };
         *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        self.recorder.end(call_end(seq, &sent)).await;
+        self.recorder.end(begun, call_end(&sent)).await;
         self.count(&request.operation, &sent);
         sent.map_err(|fault| {
             task.ledger().faulted(fault.code.as_str(), &fault.message, fault.permission.as_deref());
@@ -207,9 +209,8 @@ impl Caller {
     async fn denied(&self, task: &TaskCalls, denial: Denial) -> CallError {
         task.ledger().denied(&denial);
         let seq = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let mut start = self.start(task, seq, &denial.operation);
-        start.decision = Decision::Denied(denial.clone());
-        if let Err(e) = self.recorder.begin(start).await {
+        let denied = DeniedCall { call: new_call(task, seq, &denial.operation), denial: denial.clone() };
+        if let Err(e) = self.recorder.deny(denied).await {
             return CallError::Limit(e.to_string());
         }
         if let Ok(id) = OperationId::new(denial.operation.clone()) {
@@ -235,16 +236,6 @@ impl Caller {
             permission: declared.permission.clone(),
             graphql: matches!(declared.body, Some(Body::Graphql { .. })),
             revalidate: declared.revalidate,
-        }
-    }
-
-    fn start(&self, task: &TaskCalls, seq: i64, operation: &str) -> NewCall {
-        NewCall {
-            seq,
-            slice: task.slice(),
-            operation: operation.to_owned(),
-            decision: Decision::Allowed,
-            request_bytes: 0,
         }
     }
 
@@ -325,6 +316,10 @@ pub(crate) fn layer_number(layer: Layer) -> u8 {
     }
 }
 
+fn new_call(task: &TaskCalls, seq: i64, operation: &str) -> NewCall {
+    NewCall { seq, slice: task.slice(), operation: operation.to_owned(), request_bytes: 0 }
+}
+
 /// URL, headers and body, without the credential.
 fn bytes_of(request: &PreparedRequest) -> u64 {
     let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -332,7 +327,7 @@ fn bytes_of(request: &PreparedRequest) -> u64 {
     (request.url.as_str().len() + headers + body) as u64
 }
 
-fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
+fn call_end(sent: &Result<Reply, CallFault>) -> CallEnd {
     let reused = sent.as_ref().is_ok_and(|reply| reply.reused.is_some());
     let (status, fault, stats) = match sent {
         // As the provider said it, not as the guest sees it.
@@ -340,7 +335,6 @@ fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
         Err(fault) => (fault.status, Some(fault.code.as_str().to_owned()), &fault.stats),
     };
     CallEnd {
-        seq,
         status,
         fault_code: fault,
         reused,
@@ -351,8 +345,8 @@ fn call_end(seq: i64, sent: &Result<Reply, CallFault>) -> CallEnd {
     }
 }
 
-fn never_answered(seq: i64) -> CallEnd {
+fn never_answered() -> CallEnd {
     let fault_code = Some("cancelled".to_owned());
     let (status, reused) = (None, false);
-    CallEnd { seq, status, fault_code, reused, attempts: 0, response_bytes: 0, waited_ms: 0, elapsed_ms: 0 }
+    CallEnd { status, fault_code, reused, attempts: 0, response_bytes: 0, waited_ms: 0, elapsed_ms: 0 }
 }

@@ -1,33 +1,55 @@
 //! Audit first: the record of a call is durable before the call is sent. One task per run writes records in batches:
-//! whatever has come together while the last batch was being written goes into the next, so a thousand calls at once
+//! whatever has come together while the last batches were being written goes into the next, so a thousand calls at once
 //! cost a few transactions, and a single call waits for one. How calls ended is written apart from that and more at a
 //! time: nobody waits for it.
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use porthole_model::context::OpContext;
 use porthole_model::run::Claim;
-use porthole_store::calls::{self, CallEnd, NewCall};
-use porthole_store::{Store, StoreError};
+use porthole_store::calls::{self, CallEnd, DeniedCall, EndedCall, NewCall};
+use porthole_store::{Store, StoreError, runs};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 /// Records that may wait for the writer. A caller that finds the queue full waits.
 const QUEUE_RECORDS: usize = 1_024;
 /// Records of one transaction: more gain nothing over a local socket.
 const BATCH_RECORDS: usize = 256;
+/// Batches that are being made durable at once. With two, a call that comes while the disk is busy with others doesn't
+/// wait for it twice; with more, batches get smaller and cost more than they gain.
+const BATCHES_AT_ONCE: usize = 2;
 /// Ends that are written together. They wait for each other, but not for long: the calls of a worker that dies meanwhile
 /// are recorded as lost.
 const BATCH_ENDS: usize = 512;
 /// How long the first of them waits.
 const ENDS_WAIT: Duration = Duration::from_millis(50);
 
+type Written<T> = Result<T, Arc<StoreError>>;
+
 /// A call, and who waits for its record.
-struct Start(NewCall, oneshot::Sender<Result<(), Arc<StoreError>>>);
+struct Start(NewCall, oneshot::Sender<Written<Timestamp>>);
+
+/// What nobody waits for, or what waits for longer.
+enum Rest {
+    End(EndedCall),
+    Denial(Box<DeniedCall>, oneshot::Sender<Written<()>>),
+}
 
 /// Writes the calls of one run. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
     starts: mpsc::Sender<Start>,
-    ends: mpsc::Sender<CallEnd>,
+    rest: mpsc::Sender<Rest>,
+}
+
+/// A call whose beginning is durable: it may be sent, and its record be completed. There is no other way to one.
+#[derive(Debug)]
+pub struct Begun {
+    call: NewCall,
+    recorded_at: Timestamp,
 }
 
 /// The record of a call can't be written; so the call must not be sent.
@@ -39,73 +61,138 @@ impl Recorder {
     /// Starts the writers of a run. They end when every clone of the recorder is gone; the handle then says whether the
     /// last records were written.
     #[must_use]
-    pub fn start(store: Store, claim: Claim) -> (Self, tokio::task::JoinHandle<Result<(), Arc<StoreError>>>) {
+    pub fn start(store: Store, claim: Claim) -> (Self, tokio::task::JoinHandle<Written<()>>) {
         let (starts, begun) = mpsc::channel(QUEUE_RECORDS);
-        let (ends, ended) = mpsc::channel(QUEUE_RECORDS);
+        let (rest, others) = mpsc::channel(QUEUE_RECORDS);
         let writing = async move {
-            let (begun, ended) = tokio::join!(write_starts(&store, claim, begun), write_ends(&store, claim, ended));
+            let book = Book { store, claim, worker: OnceCell::new() };
+            let (begun, ended) = tokio::join!(write_starts(&book, begun), write_rest(&book, others));
             begun.and(ended)
         };
-        (Self { starts, ends }, tokio::spawn(writing))
+        (Self { starts, rest }, tokio::spawn(writing))
     }
 
-    /// Records a call, or a denial, and returns when the record is durable.
+    /// Records a call, and returns when the record is durable.
     ///
     /// # Errors
     /// When the record can't be written.
-    pub async fn begin(&self, call: NewCall) -> Result<(), NotRecorded> {
+    pub async fn begin(&self, call: NewCall) -> Result<Begun, NotRecorded> {
         let (done, written) = oneshot::channel();
-        self.starts.send(Start(call, done)).await.map_err(|_| NotRecorded(None))?;
+        self.starts.send(Start(call.clone(), done)).await.map_err(|_| NotRecorded(None))?;
+        let written = written.await.map_err(|_| NotRecorded(None))?;
+        written.map(|recorded_at| Begun { call, recorded_at }).map_err(|e| NotRecorded(Some(e)))
+    }
+
+    /// Records a denial, and returns when the record is durable.
+    ///
+    /// # Errors
+    /// When the record can't be written.
+    pub async fn deny(&self, denied: DeniedCall) -> Result<(), NotRecorded> {
+        let (done, written) = oneshot::channel();
+        let denial = Rest::Denial(Box::new(denied), done);
+        self.rest.send(denial).await.map_err(|_| NotRecorded(None))?;
         written.await.map_err(|_| NotRecorded(None))?.map_err(|e| NotRecorded(Some(e)))
     }
 
     /// Completes the record of a call. It is written soon; the handle of [`Recorder::start`] waits for it.
-    pub async fn end(&self, call: CallEnd) {
+    pub async fn end(&self, begun: Begun, end: CallEnd) {
+        let Begun { call, recorded_at } = begun;
         // A writer that has ended has already reported its failure.
-        let _ = self.ends.send(call).await;
+        let _ = self.rest.send(Rest::End(EndedCall { call, recorded_at, end })).await;
     }
 }
 
-async fn write_starts(store: &Store, claim: Claim, mut receiver: mpsc::Receiver<Start>) -> Result<(), Arc<StoreError>> {
-    let mut messages = Vec::with_capacity(BATCH_RECORDS);
-    let mut result = Ok(());
-    while receiver.recv_many(&mut messages, BATCH_RECORDS).await > 0 {
-        let (calls, waiting): (Vec<_>, Vec<_>) = messages.drain(..).map(|Start(call, done)| (call, done)).unzip();
-        let written = write(store, claim, &calls, &[]).await.map_err(Arc::new);
-        for done in waiting {
-            // Who asked may be gone; the record stands all the same.
-            let _ = done.send(written.clone());
+/// Where the writers of a run write.
+struct Book {
+    store: Store,
+    claim: Claim,
+    /// Who holds the claim; asked once.
+    worker: OnceCell<OpContext>,
+}
+
+impl Book {
+    async fn begin(&self, calls: &[NewCall]) -> Result<Timestamp, StoreError> {
+        let worker = self.worker.get_or_try_init(|| async {
+            let mut tx = self.store.tenant(self.claim.tenant).await?;
+            let worker = runs::worker(&mut tx, &self.claim).await?;
+            tx.rollback().await?;
+            Ok::<_, StoreError>(worker)
+        });
+        calls::begin(&self.store, &self.claim, worker.await?, calls).await
+    }
+
+    async fn write(&self, denials: &[DeniedCall], ends: &[EndedCall]) -> Result<(), StoreError> {
+        let mut tx = self.store.tenant(self.claim.tenant).await?;
+        if !denials.is_empty() {
+            calls::deny(&mut tx, &self.claim, denials).await?;
         }
-        if written.is_err() {
-            result = written;
+        if !ends.is_empty() {
+            calls::end(&mut tx, &self.claim, ends).await?;
+        }
+        tx.commit().await
+    }
+}
+
+async fn write_starts(book: &Book, mut receiver: mpsc::Receiver<Start>) -> Written<()> {
+    let mut under_way = FuturesUnordered::new();
+    let (mut result, mut open) = (Ok(()), true);
+    while open || !under_way.is_empty() {
+        let mut starts = Vec::new();
+        tokio::select! {
+            biased;
+            Some(written) = under_way.next() => result = result.and(written),
+            n = receiver.recv_many(&mut starts, BATCH_RECORDS), if open && under_way.len() < BATCHES_AT_ONCE => {
+                open = n > 0;
+                if open {
+                    under_way.push(write_batch(book, starts));
+                }
+            }
         }
     }
     result
 }
 
-async fn write_ends(store: &Store, claim: Claim, mut receiver: mpsc::Receiver<CallEnd>) -> Result<(), Arc<StoreError>> {
-    let mut ends = Vec::with_capacity(BATCH_ENDS);
+async fn write_batch(book: &Book, starts: Vec<Start>) -> Written<()> {
+    let (calls, waiting): (Vec<_>, Vec<_>) = starts.into_iter().map(|Start(call, done)| (call, done)).unzip();
+    let written = book.begin(&calls).await.map_err(Arc::new);
+    for done in waiting {
+        // Who asked may be gone; the record stands all the same.
+        let _ = done.send(written.clone());
+    }
+    written.map(drop)
+}
+
+async fn write_rest(book: &Book, mut receiver: mpsc::Receiver<Rest>) -> Written<()> {
+    let mut batch = Vec::with_capacity(BATCH_ENDS);
     let mut result = Ok(());
-    while receiver.recv_many(&mut ends, BATCH_ENDS).await > 0 {
+    while receiver.recv_many(&mut batch, BATCH_ENDS).await > 0 {
         let more = async {
-            while let room @ 1.. = BATCH_ENDS - ends.len() {
-                if receiver.recv_many(&mut ends, room).await == 0 {
+            // Whoever was denied waits for it.
+            while let room @ 1.. = BATCH_ENDS - batch.len()
+                && batch.iter().all(|rest| matches!(rest, Rest::End(_)))
+            {
+                if receiver.recv_many(&mut batch, room).await == 0 {
                     return;
                 }
             }
         };
         // What has come by then is written.
         let _ = tokio::time::timeout(ENDS_WAIT, more).await;
-        if let Err(error) = write(store, claim, &[], &ends).await {
-            result = Err(Arc::new(error));
+        let (mut ends, mut denials, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        for rest in batch.drain(..) {
+            match rest {
+                Rest::End(end) => ends.push(end),
+                Rest::Denial(denial, done) => {
+                    denials.push(*denial);
+                    waiting.push(done);
+                }
+            }
         }
-        ends.clear();
+        let written = book.write(&denials, &ends).await.map_err(Arc::new);
+        for done in waiting {
+            let _ = done.send(written.clone());
+        }
+        result = result.and(written);
     }
     result
-}
-
-async fn write(store: &Store, claim: Claim, starts: &[NewCall], ends: &[CallEnd]) -> Result<(), StoreError> {
-    let mut tx = store.tenant(claim.tenant).await?;
-    calls::write(&mut tx, &claim, starts, ends).await?;
-    tx.commit().await
 }

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "stored_replies", include_str!("../../../migrations/0009_stored_replies.sql")),
     (10, "calls", include_str!("../../../migrations/0010_calls.sql")),
     (11, "statistics", include_str!("../../../migrations/0011_statistics.sql")),
+    (12, "call_batches", include_str!("../../../migrations/0012_call_batches.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -299,16 +299,7 @@ pub(crate) async fn end(ctx: &OpContext, tx: &mut TenantTx, run: RunId, how: End
     .execute(tx.conn())
     .await
     .what(what)?;
-    // A record of an effect is completed once: by whoever made it or, if that is lost, here.
-    let lost: Vec<i64> = sqlx::query_scalar(
-        "UPDATE run_calls SET completed_at = clock_timestamp(), fault_code = 'lost' \
-         WHERE tenant_id = $1 AND run_id = $2 AND completed_at IS NULL RETURNING seq",
-    )
-    .bind(tenant.0)
-    .bind(run.0)
-    .fetch_all(tx.conn())
-    .await
-    .what(what)?;
+    let lost = crate::calls::lose(tx, run).await?;
     if let Some(ended) = ended {
         let instance = InstanceId(ended.column("instance_id")?);
         let isolation = ended.json_or_null("isolation")?;
@@ -362,6 +353,14 @@ pub async fn request_cancel(ctx: &OpContext, tx: &mut TenantTx, run: RunId) -> R
         end(ctx, tx, run, Ended::Here, &RunFinish::new(Outcome::Cancelled, None, message)).await?;
     }
     get(tx, run).await
+}
+
+/// Who holds a claim that is current.
+///
+/// # Errors
+/// `StaleClaim` when it isn't.
+pub async fn worker(tx: &mut TenantTx, claim: &Claim) -> Result<OpContext> {
+    current_worker(tx, claim).await
 }
 
 /// The tenant's runs that are being worked on.

@@ -12,6 +12,9 @@ use porthole_model::id::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+/// The key of a record's commitments.
+type Salt = [u8; SALT_BYTES];
+
 /// Writes a record into the log of the transaction: a tenant's, or the platform's. It is there when the transaction is
 /// committed, and never without it. Returns the record's id.
 ///
@@ -37,16 +40,10 @@ async fn append_for(ctx: &OpContext, conn: &mut PgConnection, log: Log, entries:
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let at = Timestamp::now();
-    let (mut ids, mut runs, mut records, mut salts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for entry in entries {
-        let (id, run) = (Uuid::now_v7(), entry.run_id().map(|r| r.0));
-        let salt = entry.has_commitments().then(new_salt);
-        records.push(entry.into_record(ctx, id, at, &salt.unwrap_or_default()).to_leaf());
-        ids.push(id);
-        runs.push(run);
-        salts.push(salt.map(Vec::from));
-    }
+    let runs: Vec<_> = entries.iter().map(|entry| entry.run_id().map(|run| run.0)).collect();
+    let salts: Vec<_> = entries.iter().map(|entry| entry.has_commitments().then(new_salt)).collect();
+    let (ids, records) = write_leaves(ctx, entries, &salts);
+    let salts: Vec<_> = salts.into_iter().map(|salt| salt.map(Vec::from)).collect();
     let Rows { prefix, id: log_id } = Rows::of(log);
     // Numbered in the order of the list, and queued by the same number: whoever takes the one takes the other.
     sqlx::query(AssertSqlSafe(format!(
@@ -69,6 +66,21 @@ async fn append_for(ctx: &OpContext, conn: &mut PgConnection, log: Log, entries:
     Ok(ids)
 }
 
+/// The ids and leaves of records without commitments, for a statement that appends them itself.
+pub(crate) fn leaves(ctx: &OpContext, entries: Vec<Entry>) -> (Vec<Uuid>, Vec<String>) {
+    let salts = vec![None; entries.len()];
+    write_leaves(ctx, entries, &salts)
+}
+
+fn write_leaves(ctx: &OpContext, entries: Vec<Entry>, salts: &[Option<Salt>]) -> (Vec<Uuid>, Vec<String>) {
+    let at = Timestamp::now();
+    let leaf = |(entry, salt): (Entry, &Option<Salt>)| {
+        let id = Uuid::now_v7();
+        (id, entry.into_record(ctx, id, at, &salt.unwrap_or_default()).to_leaf())
+    };
+    entries.into_iter().zip(salts).map(leaf).unzip()
+}
+
 /// Makes the log of a tenant that is being made, with its first record, over the transaction that makes it.
 pub(crate) async fn begin_log(ctx: &OpContext, tx: &mut PlatformTx, tenant: TenantId, first: Entry) -> Result<()> {
     let log = Log::Tenant(tenant);
@@ -84,7 +96,7 @@ pub(crate) async fn begin_log(ctx: &OpContext, tx: &mut PlatformTx, tenant: Tena
 }
 
 /// 244 random bits of the operating system in 32 bytes.
-fn new_salt() -> [u8; SALT_BYTES] {
+fn new_salt() -> Salt {
     let mut salt = [0; SALT_BYTES];
     let (first, second) = salt.split_at_mut(SALT_BYTES / 2);
     first.copy_from_slice(Uuid::new_v4().as_bytes());

@@ -13,7 +13,7 @@ mod config;
 pub mod read;
 pub mod sequence;
 
-pub(crate) use append::begin_log;
+pub(crate) use append::{begin_log, leaves};
 pub use append::{append, append_all};
 pub use config::record_config;
 

@@ -8,7 +8,7 @@ use porthole_model::run::{Outcome, RunMode};
 use porthole_store::audit::read::LogTx;
 use porthole_store::audit::sequence::{self, Grown, StepLimits};
 use porthole_store::audit::{append, append_all, record_config};
-use porthole_store::calls::{self, CallEnd, Decision, NewCall};
+use porthole_store::calls::{self, CallEnd, DeniedCall, EndedCall, NewCall};
 use porthole_store::instances::{self, InstanceUpdate};
 use porthole_store::runs::{self, NewRun, RunFinish, RunStart};
 use porthole_store::{Store, StoreError, grants, tenants};
@@ -279,18 +279,18 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
         reason: "org `secret-org` isn't".to_owned(),
         remedy: String::new(),
     };
-    let call = |seq, operation: &str, decision| NewCall {
+    let call = |seq, operation: &str| NewCall {
         seq,
         slice: crate::world::slice("things", "p"),
         operation: operation.to_owned(),
-        decision,
         request_bytes: 10,
     };
-    let three =
-        [call(1, "a", Decision::Allowed), call(2, "a", Decision::Allowed), call(3, "b", Decision::Denied(denial))];
-    calls::write(&mut tx, &claim, &three, &[]).await.unwrap();
+    let worker = runs::worker(&mut tx, &claim).await.unwrap();
+    tx.commit().await.unwrap();
+    let at = calls::begin(world.store(), &claim, &worker, &[call(1, "a"), call(2, "a")]).await.unwrap();
+    let mut tx = world.tx().await;
+    calls::deny(&mut tx, &claim, &[DeniedCall { call: call(3, "b"), denial }]).await.unwrap();
     let end = CallEnd {
-        seq: 1,
         status: Some(200),
         fault_code: None,
         reused: false,
@@ -299,7 +299,8 @@ async fn every_state_of_a_run_and_every_call_has_its_record() {
         waited_ms: 0,
         elapsed_ms: 1,
     };
-    calls::write(&mut tx, &claim, &[], &[end]).await.unwrap();
+    let ended = EndedCall { call: call(1, "a"), recorded_at: at, end };
+    calls::end(&mut tx, &claim, &[ended]).await.unwrap();
     runs::request_cancel(&ctx(), &mut tx, run.id).await.unwrap();
     let finish = RunFinish::new(Outcome::Cancelled, None, "the guest said: secret-payload");
     runs::finish(&mut tx, &claim, &finish).await.unwrap();

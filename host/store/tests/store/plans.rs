@@ -8,7 +8,7 @@
 
 use crate::world::{LEASE, World, ctx, cut_short, found, has, slice, stage, thing};
 use porthole_model::audit::Log;
-use porthole_model::grant::Grant;
+use porthole_model::grant::{Denial, Grant, Layer};
 use porthole_model::run::RunMode;
 use porthole_model::stored_reply::{ReplyKey, Shape};
 use porthole_store::audit::read::LogTx;
@@ -92,22 +92,22 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
     keys::live(&mut tx).await.unwrap();
     run_slices::announce(&mut tx, &claim, std::slice::from_ref(&key)).await.unwrap();
     run_slices::start(&mut tx, &claim, &key).await.unwrap();
-    let call = |seq| NewCall {
-        seq,
-        slice: key.clone(),
-        operation: "list".to_owned(),
-        decision: Decision::Allowed,
-        request_bytes: 1,
-    };
+    let call =
+        |seq| NewCall { seq, slice: key.clone(), operation: "list".to_owned(), request_bytes: 1 };
     let end = CallEnd {
-        reused: false,
-        seq: 1,
         status: Some(200),
         fault_code: None,
+        reused: false,
         attempts: 1,
         response_bytes: 1,
         waited_ms: 0,
         elapsed_ms: 1,
+    };
+    let denial = Denial {
+        layer: Layer::Granted,
+        operation: "list".to_owned(),
+        reason: "not granted".to_owned(),
+        remedy: String::new(),
     };
     stored_replies::open(&mut tx, world.instance.id, &[Shape([1; 16])]).await.unwrap();
     let reply = |n| NewReply {
@@ -121,8 +121,11 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
     assert_eq!(stored_replies::keep(&mut tx, &claim, &[reply(1), reply(2)]).await.unwrap(), 2);
     stored_replies::load(&mut tx, world.instance.id, &[ReplyKey([1; 16])]).await.unwrap();
     stored_replies::forget(&mut tx, world.instance.id, &[ReplyKey([2; 16])]).await.unwrap();
-    calls::write(&mut tx, &claim, &(1..=20).map(call).collect::<Vec<_>>(), &[]).await.unwrap();
-    calls::write(&mut tx, &claim, &[call(21)], &[end]).await.unwrap();
+    let worker = runs::worker(&mut tx, &claim).await.unwrap();
+    let at = calls::begin(store, &claim, &worker, &(1..=20).map(call).collect::<Vec<_>>()).await.unwrap();
+    calls::deny(&mut tx, &claim, &[DeniedCall { call: call(21), denial }]).await.unwrap();
+    calls::end(&mut tx, &claim, &[EndedCall { call: call(1), recorded_at: at, end }]).await.unwrap();
+    calls::list(&mut tx, claim.run, 5, 10).await.unwrap();
     let line = NewLine {
         seq: 1,
         level: Level::Info,
@@ -226,12 +229,15 @@ async fn multiply(admin: &mut PgConnection) -> Vec<String> {
         admin.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|e| panic!("{table}: {e}"));
     }
     // Every run is over; those of the others go on.
-    empty.retain(|table| *table != "run_queue");
+    empty.retain(|table| !["run_queue", "run_call_batches"].contains(table));
     assert_eq!(empty, EMPTY, "what is empty can't be judged");
     let sql = format!(
         "INSERT INTO run_queue (tenant_id, run_id, instance_id, lease_until, worker, fence) \
          SELECT md5('other' || n)::uuid, md5('run' || n)::uuid, md5('instance' || n)::uuid, now() + interval '1 h', 'w', 1 \
          FROM generate_series(1, {ROWS}) n; \
+         INSERT INTO run_call_batches (tenant_id, run_id, first_seq, seqs, steps, partitions, operations, request_bytes) \
+         SELECT md5('other' || n % {OTHERS})::uuid, md5('run' || n)::uuid, n, ARRAY[n], ARRAY['s'], ARRAY[''], ARRAY['o'], \
+             ARRAY[1] FROM generate_series(1, {ROWS}) n; \
          INSERT INTO tenants (tenant_id, name, shard, created_by) \
          SELECT md5('other' || n)::uuid, 'other-' || n, (SELECT min(shard) FROM tenants), 'test' \
          FROM generate_series(1, {ROWS}) n"
@@ -336,6 +342,8 @@ async fn every_hot_statement_touches_its_own_tenant_alone() {
         "auto_explain.log_min_duration = 0",
         "auto_explain.log_level = notice",
         "auto_explain.log_format = json",
+        // Those of our functions too.
+        "auto_explain.log_nested_statements = on",
     ] {
         let sql = format!("LOAD 'auto_explain'; ALTER DATABASE {database} SET {setting}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();

@@ -3,7 +3,7 @@
 use crate::world::{LEASE, World, ctx, found, instance_of, slice, stage, thing};
 use porthole_model::grant::{Denial, Layer};
 use porthole_model::run::{Claim, Counts, Outcome, RunState};
-use porthole_store::calls::{self, CallEnd, Decision, NewCall};
+use porthole_store::calls::{self, CallEnd, DeniedCall, EndedCall, NewCall};
 use porthole_store::instances::{self, InstanceUpdate};
 use porthole_store::log::{self, Level, NewLine, Source};
 use porthole_store::rejections::{self, Rejection};
@@ -100,7 +100,11 @@ async fn a_lost_worker_is_swept_and_can_do_nothing_any_more() {
     stage(world.store(), claim, &[found("things", vec![thing("a", 1)])]).await.unwrap();
     let mut tx = world.tx().await;
     run_slices::start(&mut tx, &claim, &slice("things", "")).await.unwrap();
-    calls::write(&mut tx, &claim, &[call(1)], &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    begin(&world, &claim, &[call(1), call(2)]).await.unwrap();
+    let first = ended(1, runs::get(&mut world.tx().await, claim.run).await.unwrap().queued_at);
+    let mut tx = world.tx().await;
+    calls::end(&mut tx, &claim, &[first]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(runs::sweep(world.store(), "sweeper").await.unwrap().is_empty());
     assert_eq!(staging_tables(&world).await, 1);
@@ -114,8 +118,9 @@ async fn a_lost_worker_is_swept_and_can_do_nothing_any_more() {
     assert!(run.message.contains("worker-1"), "{}", run.message);
     let mut tx = world.tx().await;
     assert_eq!(run_slices::list(&mut tx, claim.run).await.unwrap()[0].outcome, Some(Outcome::TimedOut));
-    let call = &calls::list(&mut tx, claim.run, 0, 10).await.unwrap()[0];
-    assert_eq!(call.fault_code.as_deref(), Some("lost"));
+    let calls = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
+    let faults: Vec<_> = calls.iter().map(|c| (c.seq, c.fault_code.as_deref(), c.completed_at.is_some())).collect();
+    assert_eq!(faults, [(1, Some("status"), true), (2, Some("lost"), true)]);
     drop(tx);
 
     assert!(runs::heartbeat(world.store(), &claim, LEASE).await.unwrap_err().is_stale_claim());
@@ -127,22 +132,16 @@ async fn assert_everything_is_refused(world: &World, claim: &Claim) {
     let slice = slice("things", "");
     assert!(run_slices::start(&mut tx, claim, &slice).await.unwrap_err().is_stale_claim());
     assert!(run_slices::announce(&mut tx, claim, &[slice]).await.unwrap_err().is_stale_claim());
-    assert!(calls::write(&mut tx, claim, &[call(2)], &[]).await.unwrap_err().is_stale_claim());
-    let end = CallEnd {
-        seq: 1,
-        status: Some(200),
-        fault_code: None,
-        reused: false,
-        attempts: 1,
-        response_bytes: 1,
-        waited_ms: 0,
-        elapsed_ms: 1,
-    };
-    assert!(calls::write(&mut tx, claim, &[], &[end]).await.unwrap_err().is_stale_claim());
+    assert!(runs::worker(&mut tx, claim).await.unwrap_err().is_stale_claim());
+    let denied = DeniedCall { call: call(3), denial: denial() };
+    assert!(calls::deny(&mut tx, claim, &[denied]).await.unwrap_err().is_stale_claim());
+    let late = ended(2, jiff::Timestamp::now());
+    assert!(calls::end(&mut tx, claim, &[late]).await.unwrap_err().is_stale_claim());
     assert!(runs::record_start(&mut tx, claim, &RunStart::default()).await.unwrap_err().is_stale_claim());
     let finish = RunFinish::new(Outcome::Succeeded, None, "");
     assert!(runs::finish(&mut tx, claim, &finish).await.unwrap_err().is_stale_claim());
     drop(tx);
+    assert!(calls::begin(world.store(), claim, &ctx(), &[call(4)]).await.unwrap_err().is_stale_claim());
     let staged = stage(world.store(), *claim, &[found("things", vec![thing("a", 1)])]).await;
     assert!(staged.unwrap_err().is_stale_claim());
 }
@@ -203,33 +202,20 @@ async fn a_queued_run_is_cancelled_at_once() {
 }
 
 fn call(seq: i64) -> NewCall {
-    NewCall {
-        seq,
-        slice: slice("things", "eu"),
-        operation: "list-things".to_owned(),
-        decision: Decision::Allowed,
-        request_bytes: 100,
-    }
+    NewCall { seq, slice: slice("things", "eu"), operation: "list-things".to_owned(), request_bytes: 100 }
 }
 
-#[tokio::test]
-async fn calls_are_recorded_before_and_completed_once() {
-    let world = World::new().await;
-    world.queue(&world.instance).await;
-    let claim = world.claim().await.claim;
-    let denial = Denial {
+fn denial() -> Denial {
+    Denial {
         layer: Layer::Granted,
         operation: "x".to_owned(),
         reason: "not granted".to_owned(),
         remedy: "porthole grant".to_owned(),
-    };
-    let mut tx = world.tx().await;
-    let denied = NewCall { seq: 2, decision: Decision::Denied(denial), ..call(2) };
-    calls::write(&mut tx, &claim, &[call(1), denied, call(3)], &[]).await.unwrap();
-    let listed = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
-    assert_eq!(listed.iter().map(|c| c.completed_at.is_some()).collect::<Vec<_>>(), [false, true, false]);
-    let end = |seq| CallEnd {
-        seq,
+    }
+}
+
+fn ended(seq: i64, recorded_at: jiff::Timestamp) -> EndedCall {
+    let end = CallEnd {
         status: Some(403),
         fault_code: Some("status".to_owned()),
         reused: false,
@@ -238,14 +224,80 @@ async fn calls_are_recorded_before_and_completed_once() {
         waited_ms: 5,
         elapsed_ms: 50,
     };
-    calls::write(&mut tx, &claim, &[], &[end(1), end(3)]).await.unwrap();
+    EndedCall { call: call(seq), recorded_at, end }
+}
+
+async fn begin(world: &World, claim: &Claim, calls: &[NewCall]) -> Result<jiff::Timestamp, StoreError> {
+    let worker = runs::worker(&mut world.tx().await, claim).await?;
+    calls::begin(world.store(), claim, &worker, calls).await
+}
+
+#[tokio::test]
+async fn calls_are_recorded_before_and_completed_once() {
+    let world = World::new().await;
+    world.queue(&world.instance).await;
+    let claim = world.claim().await.claim;
+    let at = begin(&world, &claim, &[call(1), call(3)]).await.unwrap();
+    let mut tx = world.tx().await;
+    let denied = DeniedCall { call: call(2), denial: denial() };
+    calls::deny(&mut tx, &claim, &[denied]).await.unwrap();
+    let listed = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|c| c.completed_at.is_some()).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(listed.iter().map(|c| c.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!((listed[0].recorded_at, listed[0].request_bytes, listed[0].operation.as_str()), (at, 100, "list-things"));
+    assert_eq!(calls::list(&mut tx, claim.run, 1, 1).await.unwrap()[0].seq, 2);
+    calls::end(&mut tx, &claim, &[ended(1, at), ended(3, at)]).await.unwrap();
     let listed = calls::list(&mut tx, claim.run, 1, 10).await.unwrap();
     assert_eq!((listed.len(), listed[1].status, listed[1].attempts), (2, Some(403), 2));
+    assert_eq!(listed[1].recorded_at, at);
     let uses = calls::by_operation(&mut tx, claim.run).await.unwrap();
     assert_eq!((uses[0].allowed, uses[0].denied, uses[0].faults, uses[0].response_bytes), (2, 1, 2, 20));
     let denials = calls::denials(&mut tx, claim.run).await.unwrap();
     assert_eq!((denials.len(), denials[0].layer.as_deref()), (1, Some("granted")));
-    assert!(calls::write(&mut tx, &claim, &[], &[end(1)]).await.unwrap_err().is_stale_claim());
+    tx.commit().await.unwrap();
+    let mut tx = world.tx().await;
+    assert!(calls::end(&mut tx, &claim, &[ended(1, at)]).await.is_err(), "completed twice");
+    drop(tx);
+    assert!(begin(&world, &claim, &[call(1)]).await.is_err(), "begun twice");
+}
+
+#[tokio::test]
+async fn what_is_written_of_a_call_stays_as_it_is() {
+    let world = World::new().await;
+    world.queue(&world.instance).await;
+    let claim = world.claim().await.claim;
+    let at = begin(&world, &claim, &[call(1)]).await.unwrap();
+    let mut tx = world.tx().await;
+    calls::end(&mut tx, &claim, &[ended(1, at)]).await.unwrap();
+    tx.commit().await.unwrap();
+    for table in ["run_calls", "run_call_batches"] {
+        let mut admin = world.db.admin().await.unwrap();
+        sqlx::query("SET ROLE porthole_app").execute(&mut admin).await.unwrap();
+        let change = sqlx::AssertSqlSafe(format!("UPDATE porthole.{table} SET recorded_at = now()"));
+        let refused = sqlx::query(change).execute(&mut admin).await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{refused}");
+    }
+    let mut tx = world.tx().await;
+    runs::finish(&mut tx, &claim, &RunFinish::new(Outcome::Succeeded, None, "")).await.unwrap();
+    let calls = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
+    assert_eq!((calls.len(), calls[0].fault_code.as_deref()), (1, Some("status")));
+    tx.commit().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM porthole.run_call_batches")
+        .fetch_one(&mut world.db.admin().await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_record_calls_of_anothers_run() {
+    let world = World::new().await;
+    world.queue(&world.instance).await;
+    let claim = world.claim().await.claim;
+    let stranger = Claim { tenant: porthole_model::id::TenantId::random(), ..claim };
+    let refused = calls::begin(world.store(), &stranger, &ctx(), &[call(1)]).await.unwrap_err();
+    assert!(refused.is_stale_claim(), "{refused}");
+    assert!(calls::list(&mut world.tx().await, claim.run, 0, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
