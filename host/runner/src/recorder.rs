@@ -21,10 +21,10 @@ const BATCH_RECORDS: usize = 256;
 /// Batches that are being made durable at once. With two, a call that comes while the disk is busy with others doesn't
 /// wait for it twice; with more, batches get smaller and cost more than they gain.
 const BATCHES_AT_ONCE: usize = 2;
-/// Ends that are written together. They wait for each other, but not for long: the calls of a worker that dies meanwhile
-/// are recorded as lost.
-const BATCH_ENDS: usize = 512;
-/// How long the first of them waits.
+/// Ends that are written together, at most: those of [`ENDS_WAIT`] at 20,000 calls a second.
+const BATCH_ENDS: usize = 1_024;
+/// How long the first of them waits for others; their writer sleeps meanwhile, because being woken for each would cost more
+/// than writing it. Not longer: the calls of a worker that dies meanwhile are recorded as lost.
 const ENDS_WAIT: Duration = Duration::from_millis(50);
 
 type Written<T> = Result<T, Arc<StoreError>>;
@@ -32,17 +32,17 @@ type Written<T> = Result<T, Arc<StoreError>>;
 /// A call, and who waits for its record.
 struct Start(NewCall, oneshot::Sender<Written<Timestamp>>);
 
-/// What nobody waits for, or what waits for longer.
-enum Rest {
-    End(EndedCall),
-    Denial(Box<DeniedCall>, oneshot::Sender<Written<()>>),
-}
+/// A denial, and who waits for its record.
+struct Denied(DeniedCall, oneshot::Sender<Written<()>>);
 
 /// Writes the calls of one run. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
     starts: mpsc::Sender<Start>,
-    rest: mpsc::Sender<Rest>,
+    denials: mpsc::Sender<Denied>,
+    ends: mpsc::Sender<EndedCall>,
+    /// Its clones; when the last is gone, nothing more will end.
+    _last: Arc<oneshot::Sender<()>>,
 }
 
 /// A call whose beginning is durable: it may be sent, and its record be completed. There is no other way to one.
@@ -63,13 +63,17 @@ impl Recorder {
     #[must_use]
     pub fn start(store: Store, claim: Claim) -> (Self, tokio::task::JoinHandle<Written<()>>) {
         let (starts, begun) = mpsc::channel(QUEUE_RECORDS);
-        let (rest, others) = mpsc::channel(QUEUE_RECORDS);
+        let (denials, denied) = mpsc::channel(QUEUE_RECORDS);
+        let (ends, ended) = mpsc::channel(BATCH_ENDS);
+        let (last, over) = oneshot::channel();
         let writing = async move {
             let book = Book { store, claim, worker: OnceCell::new() };
-            let (begun, ended) = tokio::join!(write_starts(&book, begun), write_rest(&book, others));
-            begun.and(ended)
+            let starts = write_starts(&book, begun);
+            let (begun, denied, ended) =
+                tokio::join!(starts, write_denials(&book, denied), write_ends(&book, ended, over));
+            begun.and(denied).and(ended)
         };
-        (Self { starts, rest }, tokio::spawn(writing))
+        (Self { starts, denials, ends, _last: Arc::new(last) }, tokio::spawn(writing))
     }
 
     /// Records a call, and returns when the record is durable.
@@ -89,8 +93,7 @@ impl Recorder {
     /// When the record can't be written.
     pub async fn deny(&self, denied: DeniedCall) -> Result<(), NotRecorded> {
         let (done, written) = oneshot::channel();
-        let denial = Rest::Denial(Box::new(denied), done);
-        self.rest.send(denial).await.map_err(|_| NotRecorded(None))?;
+        self.denials.send(Denied(denied, done)).await.map_err(|_| NotRecorded(None))?;
         written.await.map_err(|_| NotRecorded(None))?.map_err(|e| NotRecorded(Some(e)))
     }
 
@@ -98,7 +101,7 @@ impl Recorder {
     pub async fn end(&self, begun: Begun, end: CallEnd) {
         let Begun { call, recorded_at } = begun;
         // A writer that has ended has already reported its failure.
-        let _ = self.rest.send(Rest::End(EndedCall { call, recorded_at, end })).await;
+        let _ = self.ends.send(EndedCall { call, recorded_at, end }).await;
     }
 }
 
@@ -121,14 +124,15 @@ impl Book {
         calls::begin(&self.store, &self.claim, worker.await?, calls).await
     }
 
-    async fn write(&self, denials: &[DeniedCall], ends: &[EndedCall]) -> Result<(), StoreError> {
+    async fn deny(&self, calls: &[DeniedCall]) -> Result<(), StoreError> {
         let mut tx = self.store.tenant(self.claim.tenant).await?;
-        if !denials.is_empty() {
-            calls::deny(&mut tx, &self.claim, denials).await?;
-        }
-        if !ends.is_empty() {
-            calls::end(&mut tx, &self.claim, ends).await?;
-        }
+        calls::deny(&mut tx, &self.claim, calls).await?;
+        tx.commit().await
+    }
+
+    async fn end(&self, calls: &[EndedCall]) -> Result<(), StoreError> {
+        let mut tx = self.store.tenant(self.claim.tenant).await?;
+        calls::end(&mut tx, &self.claim, calls).await?;
         tx.commit().await
     }
 }
@@ -162,37 +166,33 @@ async fn write_batch(book: &Book, starts: Vec<Start>) -> Written<()> {
     written.map(drop)
 }
 
-async fn write_rest(book: &Book, mut receiver: mpsc::Receiver<Rest>) -> Written<()> {
-    let mut batch = Vec::with_capacity(BATCH_ENDS);
-    let mut result = Ok(());
-    while receiver.recv_many(&mut batch, BATCH_ENDS).await > 0 {
-        let more = async {
-            // Whoever was denied waits for it.
-            while let room @ 1.. = BATCH_ENDS - batch.len()
-                && batch.iter().all(|rest| matches!(rest, Rest::End(_)))
-            {
-                if receiver.recv_many(&mut batch, room).await == 0 {
-                    return;
-                }
-            }
-        };
-        // What has come by then is written.
-        let _ = tokio::time::timeout(ENDS_WAIT, more).await;
-        let (mut ends, mut denials, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
-        for rest in batch.drain(..) {
-            match rest {
-                Rest::End(end) => ends.push(end),
-                Rest::Denial(denial, done) => {
-                    denials.push(*denial);
-                    waiting.push(done);
-                }
-            }
-        }
-        let written = book.write(&denials, &ends).await.map_err(Arc::new);
+async fn write_denials(book: &Book, mut receiver: mpsc::Receiver<Denied>) -> Written<()> {
+    let (mut batch, mut result) = (Vec::new(), Ok(()));
+    while receiver.recv_many(&mut batch, BATCH_RECORDS).await > 0 {
+        let (calls, waiting): (Vec<_>, Vec<_>) = batch.drain(..).map(|Denied(call, done)| (call, done)).unzip();
+        let written = book.deny(&calls).await.map_err(Arc::new);
         for done in waiting {
             let _ = done.send(written.clone());
         }
         result = result.and(written);
+    }
+    result
+}
+
+async fn write_ends(
+    book: &Book,
+    mut receiver: mpsc::Receiver<EndedCall>,
+    mut over: oneshot::Receiver<()>,
+) -> Written<()> {
+    let mut result = Ok(());
+    while let Some(first) = receiver.recv().await {
+        // What has come by then is written. Nothing is ever said over `over`; it only closes.
+        if !over.is_terminated() {
+            let _ = tokio::time::timeout(ENDS_WAIT, &mut over).await;
+        }
+        let mut batch = vec![first];
+        batch.extend(std::iter::from_fn(|| receiver.try_recv().ok()).take(BATCH_ENDS));
+        result = result.and(book.end(&batch).await.map_err(Arc::new));
     }
     result
 }

@@ -3,8 +3,8 @@
 
 mod record;
 
-pub use record::{CallEnd, DeniedCall, EndedCall, NewCall, begin, deny, end};
 pub(crate) use record::lose;
+pub use record::{CallEnd, DeniedCall, EndedCall, NewCall, begin, deny, end};
 
 use crate::error::{Result, What};
 use crate::row::Columns;
@@ -102,7 +102,10 @@ fn read(row: &PgRow) -> Result<Call> {
 pub async fn list(tx: &mut TenantTx, run: RunId, after: i64, limit: u32) -> Result<Vec<Call>> {
     let tenant = tx.tenant();
     let rows = sqlx::query(
-        "(SELECT seq, step, partition, operation, decision, layer, reason, remedy, status, reused, fault_code, attempts, \
+        "WITH open AS MATERIALIZED ( \
+             SELECT unnest(seqs) AS seq FROM run_call_batches WHERE tenant_id = $1 AND run_id = $2 \
+             EXCEPT ALL SELECT seq FROM run_calls WHERE tenant_id = $1 AND run_id = $2) \
+         (SELECT seq, step, partition, operation, decision, layer, reason, remedy, status, reused, fault_code, attempts, \
               request_bytes, response_bytes, waited_ms, elapsed_ms, recorded_at, completed_at \
           FROM run_calls WHERE tenant_id = $1 AND run_id = $2 AND seq > $3 ORDER BY seq LIMIT $4) \
          UNION ALL \
@@ -110,8 +113,7 @@ pub async fn list(tx: &mut TenantTx, run: RunId, after: i64, limit: u32) -> Resu
               c.request_bytes, 0, 0, 0, b.recorded_at, NULL \
           FROM run_call_batches b, unnest(b.seqs, b.steps, b.partitions, b.operations, b.request_bytes) \
               AS c (seq, step, partition, operation, request_bytes) \
-          WHERE b.tenant_id = $1 AND b.run_id = $2 AND c.seq > $3 AND NOT EXISTS ( \
-              SELECT FROM run_calls d WHERE d.tenant_id = $1 AND d.run_id = $2 AND d.seq = c.seq)) \
+          WHERE b.tenant_id = $1 AND b.run_id = $2 AND c.seq > $3 AND c.seq = ANY (ARRAY(SELECT seq FROM open))) \
          ORDER BY seq LIMIT $4",
     )
     .bind(tenant.0)

@@ -13,8 +13,8 @@ mod config;
 pub mod read;
 pub mod sequence;
 
-pub(crate) use append::{begin_log, leaves};
 pub use append::{append, append_all};
+pub(crate) use append::{begin_log, leaves};
 pub use config::record_config;
 
 use porthole_model::audit::Log;

@@ -79,9 +79,9 @@ pub struct CallEnd {
 /// `StaleClaim` when the claim is no longer current, and nothing may be sent.
 pub async fn begin(store: &Store, claim: &Claim, worker: &OpContext, calls: &[NewCall]) -> Result<Timestamp> {
     let made = calls.iter().map(|call| call.made(None)).collect();
-    let entries = made_in_batches(made).into_iter().map(|part| {
-        about(Action::CallsBegun, claim).allowed().count("calls", part.len() as u64).calls(part)
-    });
+    let entries = made_in_batches(made)
+        .into_iter()
+        .map(|part| about(Action::CallsBegun, claim).allowed().count("calls", part.len() as u64).calls(part));
     let (ids, records) = audit::leaves(worker, entries.collect());
     // The pool itself: the function enters the tenant, and a single statement is its own transaction.
     let began: Option<Time> = sqlx::query_scalar("SELECT begin_calls($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
@@ -186,14 +186,17 @@ pub async fn end(tx: &mut TenantTx, claim: &Claim, calls: &[EndedCall]) -> Resul
 pub(crate) async fn lose(tx: &mut TenantTx, run: RunId) -> Result<Vec<i64>> {
     let tenant = tx.tenant();
     let lost = sqlx::query_scalar(
-        "INSERT INTO run_calls (tenant_id, run_id, seq, step, partition, operation, decision, request_bytes, recorded_at, \
+        // A difference of two lists, whose cost doesn't depend on what the planner knows of tables that have just grown.
+        "WITH open AS MATERIALIZED ( \
+             SELECT unnest(seqs) AS seq FROM run_call_batches WHERE tenant_id = $1 AND run_id = $2 \
+             EXCEPT ALL SELECT seq FROM run_calls WHERE tenant_id = $1 AND run_id = $2) \
+         INSERT INTO run_calls (tenant_id, run_id, seq, step, partition, operation, decision, request_bytes, recorded_at, \
              fault_code, completed_at) \
          SELECT $1, $2, c.seq, c.step, c.partition, c.operation, 'allowed', c.request_bytes, b.recorded_at, 'lost', \
              clock_timestamp() \
          FROM run_call_batches b, unnest(b.seqs, b.steps, b.partitions, b.operations, b.request_bytes) \
              AS c (seq, step, partition, operation, request_bytes) \
-         WHERE b.tenant_id = $1 AND b.run_id = $2 AND NOT EXISTS ( \
-             SELECT FROM run_calls d WHERE d.tenant_id = $1 AND d.run_id = $2 AND d.seq = c.seq) \
+         WHERE b.tenant_id = $1 AND b.run_id = $2 AND c.seq = ANY (ARRAY(SELECT seq FROM open)) \
          RETURNING seq",
     )
     .bind(tenant.0)

@@ -92,8 +92,7 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
     keys::live(&mut tx).await.unwrap();
     run_slices::announce(&mut tx, &claim, std::slice::from_ref(&key)).await.unwrap();
     run_slices::start(&mut tx, &claim, &key).await.unwrap();
-    let call =
-        |seq| NewCall { seq, slice: key.clone(), operation: "list".to_owned(), request_bytes: 1 };
+    let call = |seq| NewCall { seq, slice: key.clone(), operation: "list".to_owned(), request_bytes: 1 };
     let end = CallEnd {
         status: Some(200),
         fault_code: None,

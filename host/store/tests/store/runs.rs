@@ -244,7 +244,10 @@ async fn calls_are_recorded_before_and_completed_once() {
     let listed = calls::list(&mut tx, claim.run, 0, 10).await.unwrap();
     assert_eq!(listed.iter().map(|c| c.completed_at.is_some()).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(listed.iter().map(|c| c.seq).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!((listed[0].recorded_at, listed[0].request_bytes, listed[0].operation.as_str()), (at, 100, "list-things"));
+    assert_eq!(
+        (listed[0].recorded_at, listed[0].request_bytes, listed[0].operation.as_str()),
+        (at, 100, "list-things")
+    );
     assert_eq!(calls::list(&mut tx, claim.run, 1, 1).await.unwrap()[0].seq, 2);
     calls::end(&mut tx, &claim, &[ended(1, at), ended(3, at)]).await.unwrap();
     let listed = calls::list(&mut tx, claim.run, 1, 10).await.unwrap();
