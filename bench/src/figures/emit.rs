@@ -11,8 +11,9 @@ use crate::stage;
 use anyhow::{Result, anyhow, ensure};
 use futures_util::FutureExt as _;
 use porthole_bench_items::Items;
-use porthole_model::parse::{StepTypes, parse_line};
+use porthole_model::parse::StepTypes;
 use porthole_runner::answers::Answers;
+use porthole_runner::collector::Checked;
 use porthole_runner::compile::Compiler;
 use porthole_runner::index::Index;
 use porthole_runner::replay::lenient::Lenient;
@@ -112,7 +113,7 @@ fn native(module: &Module, objects: usize) -> Result<(f64, f64, String)> {
     let step = module.manifest.step(STEP).ok_or_else(|| anyhow!("no step"))?;
     let host = Native {
         config: serde_json::to_string(&config(objects))?,
-        types: StepTypes::new(step, &|_| Vec::new()),
+        types: Arc::new(StepTypes::new(step, &|_| Vec::new())),
         taken: RefCell::new((Index::default(), Duration::ZERO)),
     };
     let began = Instant::now();
@@ -129,7 +130,7 @@ fn hex(bytes: &[u8]) -> String {
 /// A host without walls.
 struct Native {
     config: String,
-    types: StepTypes,
+    types: Arc<StepTypes>,
     /// What was compared, and how long that took.
     taken: RefCell<(Index, Duration)>,
 }
@@ -142,9 +143,10 @@ impl Host for Native {
     fn emit(&self, batch: &[u8]) -> Result<(), EmitError> {
         let began = Instant::now();
         let (index, parse) = &mut *self.taken.borrow_mut();
-        for line in batch.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let row = parse_line(line, &self.types).map_err(|e| EmitError::Other(e.to_string()))?;
-            index.offer(row.key_hash, row.content_hash, 1).map_err(|e| EmitError::Other(e.to_string()))?;
+        let checked = Checked::of(batch, Arc::clone(&self.types));
+        index.fetch(checked.objects().map(|object| object.key_hash));
+        for object in checked.objects() {
+            index.offer(object.key_hash, object.content_hash, 1).map_err(|e| EmitError::Other(e.to_string()))?;
         }
         *parse += began.elapsed();
         Ok(())
