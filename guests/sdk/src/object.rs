@@ -1,6 +1,6 @@
 //! Entities and relationships, as a guest builds them. The host checks every one against the manifest.
 
-use crate::property::{Property, string};
+use crate::property::{Property, quoted, string};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -75,9 +75,7 @@ impl Properties {
             self.make_room();
         }
         let start = self.text.len();
-        self.text.push(b',');
-        string(&mut self.text, &name);
-        self.text.push(b':');
+        quoted(&mut self.text, b",\"", &name, b"\":");
         if value.write(&mut self.text) {
             self.places.push((name, start));
             self.names |= bit;

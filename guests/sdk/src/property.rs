@@ -112,54 +112,65 @@ fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> bool {
 
 /// Writes a text as a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    quoted(out, b"\"", text, b"\"");
+}
+
+/// The same, with what stands before and behind it, quotes included.
+pub(crate) fn quoted<const A: usize, const B: usize>(out: &mut Vec<u8>, before: &[u8; A], text: &str, after: &[u8; B]) {
     let start = out.len();
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    if plain(out, text.as_bytes()) {
-        out.push(b'"');
-    } else {
+    out.reserve(text.len() + A + B);
+    out.extend_from_slice(before);
+    if !plain(out, text.as_bytes()) {
         out.truncate(start);
+        out.extend_from_slice(before.split_last().map_or(&[], |(_, before)| before));
         json(out, text);
+        out.pop();
     }
+    out.extend_from_slice(after);
 }
 
 /// Appends a text of which nothing has to be escaped; false when something has, and then what it appended means nothing.
 ///
-/// Eight bytes at a time: most texts are plain, and most of a line is text. Looking and copying are one loop, and what it
-/// copies is of a fixed size: copying any other in WebAssembly is a call out of the guest, and most texts are short.
+/// Looking and copying are one loop, over pieces of a fixed size: copying any other in WebAssembly is a call out of the
+/// guest, and most texts are short.
 fn plain(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        if is_odd(u64::from_le_bytes(*word)) {
-            return false;
-        }
-        out.extend_from_slice(word);
-    }
-    match (rest, bytes.last_chunk::<8>()) {
-        ([], _) => true,
-        // The last eight once more, where some of them stand already.
-        (_, Some(word)) => {
-            out.truncate(out.len() - (8 - rest.len()));
-            out.extend_from_slice(word);
-            !is_odd(u64::from_le_bytes(*word))
-        }
-        _ => {
-            for byte in rest {
-                out.push(*byte);
-            }
-            !rest.iter().any(|b| matches!(b, b'"' | b'\\' | 0..0x20))
-        }
+    if bytes.len() >= 16 {
+        pieces::<16>(out, bytes)
+    } else if bytes.len() >= 8 {
+        pieces::<8>(out, bytes)
+    } else if bytes.len() >= 4 {
+        pieces::<4>(out, bytes)
+    } else {
+        bytes.iter().for_each(|byte| out.push(*byte));
+        !bytes.iter().any(|byte| is_odd(*byte))
     }
 }
 
-/// One of the eight bytes has to be escaped.
-fn is_odd(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // Not zero when a byte is below `n`.
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
-    let has = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | has(word, b'"') | has(word, b'\\') != 0
+/// [`plain`] for a text that has one such piece at least.
+fn pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    // All bytes of a piece are looked at, so that they can be looked at together.
+    let has_odd = |piece: &[u8; N]| piece.iter().fold(false, |found, byte| found | is_odd(*byte));
+    let (whole, rest) = bytes.as_chunks::<N>();
+    for piece in whole {
+        if has_odd(piece) {
+            return false;
+        }
+        out.extend_from_slice(piece);
+    }
+    match bytes.last_chunk::<N>() {
+        // The last ones once more, where some of them stand already.
+        Some(last) if !rest.is_empty() => {
+            out.truncate(out.len() - (N - rest.len()));
+            out.extend_from_slice(last);
+            !has_odd(last)
+        }
+        _ => true,
+    }
+}
+
+/// It has to be escaped.
+fn is_odd(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 #[cfg(test)]
@@ -198,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_byte_that_json_escapes_is_found_at_every_place() {
-        for length in 1..20 {
+        for length in 1..40 {
             for at in 0..length {
                 for odd in (0..0x20).chain([b'"', b'\\']) {
                     let mut text = vec![b'x'; length];
@@ -206,7 +217,7 @@ mod tests {
                     assert!(!plain(&mut Vec::new(), &text), "{odd} at {at} of {length}");
                 }
             }
-            let text = &"!#[]~\u{7f}éü𝄞 and a longer rest".as_bytes()[..length];
+            let text = &"!#[]~\u{7f}éü𝄞 and a longer rest of some words".as_bytes()[..length];
             let mut out = b"before ".to_vec();
             assert!(plain(&mut out, text));
             assert_eq!(out, [b"before ", text].concat());
