@@ -11,9 +11,8 @@ use crate::stage;
 use anyhow::{Result, anyhow, ensure};
 use futures_util::FutureExt as _;
 use porthole_bench_items::Items;
-use porthole_model::parse::StepTypes;
+use porthole_model::parse::{Batch, StepTypes};
 use porthole_runner::answers::Answers;
-use porthole_runner::collector::Checked;
 use porthole_runner::compile::Compiler;
 use porthole_runner::index::Index;
 use porthole_runner::replay::lenient::Lenient;
@@ -113,7 +112,7 @@ fn native(module: &Module, objects: usize) -> Result<(f64, f64, String)> {
     let step = module.manifest.step(STEP).ok_or_else(|| anyhow!("no step"))?;
     let host = Native {
         config: serde_json::to_string(&config(objects))?,
-        types: Arc::new(StepTypes::new(step, &|_| Vec::new())),
+        types: StepTypes::new(step, &|_| Vec::new()),
         taken: RefCell::new((Index::default(), Duration::ZERO)),
     };
     let began = Instant::now();
@@ -130,7 +129,7 @@ fn hex(bytes: &[u8]) -> String {
 /// A host without walls.
 struct Native {
     config: String,
-    types: Arc<StepTypes>,
+    types: StepTypes,
     /// What was compared, and how long that took.
     taken: RefCell<(Index, Duration)>,
 }
@@ -143,7 +142,7 @@ impl Host for Native {
     fn emit(&self, batch: &[u8]) -> Result<(), EmitError> {
         let began = Instant::now();
         let (index, parse) = &mut *self.taken.borrow_mut();
-        let checked = Checked::of(batch, Arc::clone(&self.types));
+        let checked = Batch::check(batch, &self.types);
         index.fetch(checked.objects().map(|object| object.key_hash));
         for object in checked.objects() {
             index.offer(object.key_hash, object.content_hash, 1).map_err(|e| EmitError::Other(e.to_string()))?;

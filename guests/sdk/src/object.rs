@@ -324,7 +324,10 @@ mod tests {
     fn an_object_has_nothing_of_the_one_before() {
         for n in 0..10 {
             let entity = Entity::new("t", "k").prop("a", n);
-            assert_eq!(line(|out| entity.write(out)), format!("{{\"e\":\"t\",\"k\":\"k\",\"c\":[],\"n\":\"k\",\"p\":{{\"a\":{n}}}}}\n"));
+            assert_eq!(
+                line(|out| entity.write(out)),
+                format!("{{\"e\":\"t\",\"k\":\"k\",\"c\":[],\"n\":\"k\",\"p\":{{\"a\":{n}}}}}\n")
+            );
             let copy = entity.clone().prop("b", 1);
             assert_eq!(copy.get("a"), Some(n.into()));
             drop(entity);

@@ -1,5 +1,6 @@
 //! Values of properties, and how they are written: straight into the line of their object, without a tree in between.
 
+use crate::plain::{has_odd, is_odd};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 
@@ -135,21 +136,24 @@ pub(crate) fn quoted<const A: usize, const B: usize>(out: &mut Vec<u8>, before: 
 /// guest, and most texts are short.
 fn plain(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     if bytes.len() >= 16 {
-        pieces::<16>(out, bytes)
+        pieces(out, bytes, has_odd)
     } else if bytes.len() >= 8 {
-        pieces::<8>(out, bytes)
+        pieces(out, bytes, |piece: &[u8; 8]| any_odd(piece))
     } else if bytes.len() >= 4 {
-        pieces::<4>(out, bytes)
+        pieces(out, bytes, |piece: &[u8; 4]| any_odd(piece))
     } else {
         bytes.iter().for_each(|byte| out.push(*byte));
         !bytes.iter().any(|byte| is_odd(*byte))
     }
 }
 
+/// All bytes are looked at, so that they can be looked at together.
+fn any_odd(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | is_odd(*byte))
+}
+
 /// [`plain`] for a text that has one such piece at least.
-fn pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    // All bytes of a piece are looked at, so that they can be looked at together.
-    let has_odd = |piece: &[u8; N]| piece.iter().fold(false, |found, byte| found | is_odd(*byte));
+fn pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], has_odd: impl Fn(&[u8; N]) -> bool) -> bool {
     let (whole, rest) = bytes.as_chunks::<N>();
     for piece in whole {
         if has_odd(piece) {
@@ -166,11 +170,6 @@ fn pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
         }
         _ => true,
     }
-}
-
-/// It has to be escaped.
-fn is_odd(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+use super::batch::*;
+use super::reader::*;
 use super::*;
+use crate::manifest::Step;
+use crate::object::RowKind;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -220,7 +224,7 @@ fn slowly(line: &[u8], types: &StepTypes) -> Result<Row, Rejection> {
         Ok(Kind::Relationship) => draft.relationship(types, &mut text),
         Err(reason) => Err(reason),
     }
-    .map(|object| object.row(&text, types))
+    .map(|object| object.hashed(&text).row(&text, types))
     .map_err(|reason| draft.reject(reason))
 }
 
@@ -321,8 +325,21 @@ proptest! {
         // After a line with another order of properties, and before one: what a reader remembers changes nothing.
         let (mut reader, mut text) = (Reader::new(&types), Vec::new());
         for line in [USER.as_bytes(), &bytes, HAS.as_bytes(), &bytes, USER.as_bytes()] {
-            let read = reader.line(line, &mut text).map(|object| object.row(&text, &types));
+            let read = reader.line(line, &mut text).map(|object| object.hashed(&text).row(&text, &types));
             prop_assert_eq!(read, slowly(line, &types));
         }
     }
+}
+
+#[test]
+fn a_batch_is_its_lines() {
+    let lines = [USER, HAS, "{}", "", &USER.replace("Ada", &"x".repeat(900)), &USER.replace("36", "37"), USER];
+    let types = types();
+    let batch = Batch::check(lines.join("\n").as_bytes(), &types);
+    let read: Vec<_> =
+        batch.lines().map(|line| line.map(|object| batch.row(object, &types)).map_err(Clone::clone)).collect();
+    let expected: Vec<_> = lines.iter().filter(|line| !line.is_empty()).map(|line| parse(line)).collect();
+    assert_eq!(read, expected);
+    assert_eq!(batch.objects().count(), 5);
+    assert_eq!(Batch::check(b"\n\n", &types).lines().count(), 0);
 }

@@ -5,7 +5,7 @@ use crate::index::{Index, IndexFull, Seen};
 use crate::sink::Sink;
 use crate::spool::Spool;
 use porthole_model::object::Row;
-use porthole_model::parse::{Object, Reader, Rejection, StepTypes};
+use porthole_model::parse::{Batch, Rejection, StepTypes};
 use porthole_model::run::{Counts, TypeCounts};
 use porthole_store::StoreError;
 use porthole_wire::{EntityPage, TaskId};
@@ -13,8 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-/// What an object takes in a batch at least, mostly, in bytes: room for so many is made at once.
-const TYPICAL_LINE_BYTES: usize = 256;
 /// Reasons kept for people, for one task; later ones are only counted.
 const REJECTIONS_KEPT: usize = 20;
 
@@ -88,9 +86,7 @@ impl Accepted {
 /// A batch whose lines were checked and hashed, in their order.
 pub struct Checked {
     types: Arc<StepTypes>,
-    /// What the objects are made of.
-    text: Vec<u8>,
-    lines: Vec<Result<Object, Box<Rejection>>>,
+    batch: Batch,
 }
 
 impl Checked {
@@ -98,24 +94,7 @@ impl Checked {
     /// whoever has a batch does it before the collector's turn.
     #[must_use]
     pub fn of(batch: &[u8], types: Arc<StepTypes>) -> Self {
-        let mut text = Vec::with_capacity(batch.len() + batch.len() / 4);
-        let mut lines = Vec::with_capacity(batch.len() / TYPICAL_LINE_BYTES);
-        let mut reader = Reader::new(&types);
-        let mut from = 0;
-        for end in memchr::memchr_iter(b'\n', batch).chain([batch.len()]) {
-            let line = batch.get(from..end).unwrap_or_default();
-            from = end + 1;
-            if !line.is_empty() {
-                lines.push(reader.line(line, &mut text).map_err(Box::new));
-            }
-        }
-        drop(reader);
-        Self { types, text, lines }
-    }
-
-    /// The objects that are good.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.lines.iter().flatten()
+        Self { batch: Batch::check(batch, &types), types }
     }
 }
 
@@ -192,19 +171,19 @@ impl Collector {
         let Self { index, sink, spool, tasks, slice_names, .. } = self;
         let TaskState { slice, tally } = tasks.get_mut(&task).ok_or(CollectError::NoTask(task))?;
         let slice = *slice;
+        let Checked { types, batch } = batch;
         index.fetch(batch.objects().map(|object| object.key_hash));
-        let Checked { types, text, lines } = batch;
         let mut counts = vec![Accepted::default(); types.count()];
         let spooled: Vec<bool> =
             (0..types.count()).map(|number| types.is_entity(number) && spool.wants(types.name(number))).collect();
-        for checked in lines {
+        for checked in batch.lines() {
             let object = match checked {
                 Ok(object) => object,
                 Err(rejection) => {
                     if let Some(key) = rejection.key_hash {
                         index.keep(key);
                     }
-                    tally.reject(&rejection);
+                    tally.reject(rejection);
                     continue;
                 }
             };
@@ -218,7 +197,7 @@ impl Collector {
             if seen == Seen::Unchanged && !is_spooled {
                 continue;
             }
-            let row = object.row(&text, &types);
+            let row = batch.row(object, &types);
             match seen {
                 Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice => {
                     tally.duplicate(&row, slice_names.get(&by).map_or("this slice", String::as_str));

@@ -25,7 +25,7 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// The longest line of a batch, in bytes: one object.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 /// The longest buffer for frames that is kept for the next one, in bytes: a page or a batch, with room.
-const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
+const MAX_KEPT_BYTES: usize = 2 * 1024 * 1024;
 /// The most calls of one `call-many`.
 pub const MAX_CALLS_AT_ONCE: usize = 64;
 /// The longest log message, in bytes; the rest is cut.
