@@ -113,7 +113,7 @@ fn bit(name: &str) -> u64 {
     let end = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or(0));
     let (first, last) = (end(name.as_bytes().first()), end(name.as_bytes().last()));
     let length = u32::try_from(name.len()).unwrap_or(0);
-    1 << (length.wrapping_mul(7) ^ first.wrapping_mul(5) ^ last.wrapping_mul(3)) % 64
+    1 << ((length.wrapping_mul(7) ^ first.wrapping_mul(5) ^ last.wrapping_mul(3)) % 64)
 }
 
 /// A thing: an account, a user, a repository.

@@ -246,7 +246,19 @@ fn what_guests_write_is_read_quickly() {
     for line in quick {
         assert!(is_quick(&line), "{line}");
     }
-    let slow = ["1.0", "-0", "01", "1E5", r#""\/""#, r#""\u0041""#, "[1, 2]", r#"{"b":1,"a":2}"#, r#"{"a":1,"a":2}"#, "nul", "x"];
+    let slow = [
+        "1.0",
+        "-0",
+        "01",
+        "1E5",
+        r#""\/""#,
+        r#""\u0041""#,
+        "[1, 2]",
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":2}"#,
+        "nul",
+        "x",
+    ];
     for value in slow {
         assert!(!is_quick(&USER.replace("36", value)), "{value}");
     }
@@ -267,14 +279,8 @@ fn the_content_hash_is_over_the_canonical_form() {
     ];
     let expected = blake3::hash(&content.concat());
     assert_eq!(parse(USER).unwrap().content_hash.0, expected.as_bytes()[..16]);
-    let content = [
-        b"R1".to_vec(),
-        field("acme_account_has_acme_user"),
-        field("a:1"),
-        field("HAS"),
-        field("u:1"),
-        field("{}"),
-    ];
+    let content =
+        [b"R1".to_vec(), field("acme_account_has_acme_user"), field("a:1"), field("HAS"), field("u:1"), field("{}")];
     assert_eq!(parse(HAS).unwrap().content_hash.0, blake3::hash(&content.concat()).as_bytes()[..16]);
 }
 
@@ -290,7 +296,8 @@ fn value() -> impl Strategy<Value = String> {
         let name = r#""[a-c_\u{e000}\u{10000}]{0,3}""#;
         let members = prop::collection::vec((name, " ?", inner.clone()), 0..4);
         let object = members.prop_map(|all| {
-            let members: Vec<_> = all.into_iter().map(|(name, space, value)| format!("{name}:{space}{value}")).collect();
+            let members: Vec<_> =
+                all.into_iter().map(|(name, space, value)| format!("{name}:{space}{value}")).collect();
             format!("{{{}}}", members.join(","))
         });
         let list = prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(",")));

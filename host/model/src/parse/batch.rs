@@ -1,8 +1,8 @@
 //! A batch of checked objects: their hashes, and where the rest of each stands.
 
+use super::Rejection;
 use super::reader::Reader;
 use super::types::{Is, StepTypes};
-use super::Rejection;
 use crate::hash::first_halves;
 use crate::object::{ContentHash, KeyHash, Row, RowKind, first_half};
 use std::ops::Range;
@@ -11,7 +11,6 @@ use std::ops::Range;
 const TYPICAL_LINE_BYTES: usize = 256;
 /// The content hash of an object of which nothing is hashed yet.
 pub(super) const NOT_YET: ContentHash = ContentHash([0; 16]);
-
 
 /// The lines of a batch, checked and hashed, in their order.
 #[derive(Debug, Default)]
@@ -99,9 +98,8 @@ impl Object {
     /// The whole of it. `text` is what the reader wrote it into, and `types` what it was read with.
     pub(super) fn row(&self, text: &[u8], types: &StepTypes) -> Row {
         // It was text when it was written, so nothing is lost.
-        let at = |place: &Range<usize>| {
-            String::from_utf8_lossy(text.get(place.clone()).unwrap_or_default()).into_owned()
-        };
+        let at =
+            |place: &Range<usize>| String::from_utf8_lossy(text.get(place.clone()).unwrap_or_default()).into_owned();
         let declared = types.types.get(self.type_number).map(|found| &found.is);
         let kind = match &self.is {
             Place::Entity { display_name } => {
