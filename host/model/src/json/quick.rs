@@ -81,8 +81,8 @@ impl<'a> Quick<'a> {
         fits.then_some(())
     }
 
-    /// The properties of an object, in the order in which they stand there. False when that is all of their canonical
-    /// form too.
+    /// The properties of an object, in the order in which they stand there. Whether a name is there twice is for whoever
+    /// sorts them to see.
     pub(crate) fn properties(&mut self, members: &mut Vec<Member<'a>>) -> Option<()> {
         self.expect(b'{')?;
         if self.take(b'}') {
