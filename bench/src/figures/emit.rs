@@ -11,7 +11,7 @@ use crate::stage;
 use anyhow::{Result, anyhow, ensure};
 use futures_util::FutureExt as _;
 use porthole_bench_items::Items;
-use porthole_model::parse::{StepTypes, parse_line};
+use porthole_model::parse::{Batch, StepTypes};
 use porthole_runner::answers::Answers;
 use porthole_runner::compile::Compiler;
 use porthole_runner::index::Index;
@@ -142,9 +142,10 @@ impl Host for Native {
     fn emit(&self, batch: &[u8]) -> Result<(), EmitError> {
         let began = Instant::now();
         let (index, parse) = &mut *self.taken.borrow_mut();
-        for line in batch.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let row = parse_line(line, &self.types).map_err(|e| EmitError::Other(e.to_string()))?;
-            index.offer(row.key_hash, row.content_hash, 1).map_err(|e| EmitError::Other(e.to_string()))?;
+        let checked = Batch::check(batch, &self.types);
+        index.fetch(checked.objects().map(|object| object.key_hash));
+        for object in checked.objects() {
+            index.offer(object.key_hash, object.content_hash, 1).map_err(|e| EmitError::Other(e.to_string()))?;
         }
         *parse += began.elapsed();
         Ok(())

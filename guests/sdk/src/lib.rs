@@ -99,6 +99,7 @@ pub mod guest;
 mod host;
 mod object;
 mod page;
+mod plain;
 mod property;
 mod skip;
 mod stored;

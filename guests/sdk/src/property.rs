@@ -1,5 +1,6 @@
 //! Values of properties, and how they are written: straight into the line of their object, without a tree in between.
 
+use crate::plain::{has_odd, is_odd};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 
@@ -112,34 +113,68 @@ fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> bool {
 
 /// Writes a text as a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    if is_plain(text.as_bytes()) {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
+    quoted(out, b"\"", text, b"\"");
+}
+
+/// The same, with what stands before and behind it, quotes included.
+pub(crate) fn quoted<const A: usize, const B: usize>(out: &mut Vec<u8>, before: &[u8; A], text: &str, after: &[u8; B]) {
+    let start = out.len();
+    out.reserve(text.len() + A + B);
+    out.extend_from_slice(before);
+    if !plain(out, text.as_bytes()) {
+        out.truncate(start);
+        out.extend_from_slice(before.split_last().map_or(&[], |(_, before)| before));
         json(out, text);
+        out.pop();
+    }
+    out.extend_from_slice(after);
+}
+
+/// Appends a text of which nothing has to be escaped; false when something has, and then what it appended means nothing.
+///
+/// Looking and copying are one loop, over pieces of a fixed size: copying any other in WebAssembly is a call out of the
+/// guest, and most texts are short.
+fn plain(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    if bytes.len() >= 16 {
+        pieces(out, bytes, has_odd)
+    } else if bytes.len() >= 8 {
+        pieces(out, bytes, |piece: &[u8; 8]| any_odd(piece))
+    } else if bytes.len() >= 4 {
+        pieces(out, bytes, |piece: &[u8; 4]| any_odd(piece))
+    } else {
+        bytes.iter().for_each(|byte| out.push(*byte));
+        !bytes.iter().any(|byte| is_odd(*byte))
     }
 }
 
-/// Nothing in it has to be escaped. Eight bytes at a time: most texts are plain, and most of a line is text.
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // Not zero when a byte is below `n`.
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
-    let has = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let (words, rest) = bytes.as_chunks::<8>();
-    let is_odd = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        below(word, 0x20) | has(word, b'"') | has(word, b'\\') != 0
-    };
-    !words.iter().any(is_odd) && !rest.iter().any(|b| matches!(b, b'"' | b'\\' | 0..0x20))
+/// All bytes are looked at, so that they can be looked at together.
+fn any_odd(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | is_odd(*byte))
+}
+
+/// [`plain`] for a text that has one such piece at least.
+fn pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], has_odd: impl Fn(&[u8; N]) -> bool) -> bool {
+    let (whole, rest) = bytes.as_chunks::<N>();
+    for piece in whole {
+        if has_odd(piece) {
+            return false;
+        }
+        out.extend_from_slice(piece);
+    }
+    match bytes.last_chunk::<N>() {
+        // The last ones once more, where some of them stand already.
+        Some(last) if !rest.is_empty() => {
+            out.truncate(out.len() - (N - rest.len()));
+            out.extend_from_slice(last);
+            !has_odd(last)
+        }
+        _ => true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
     use super::*;
     use serde_json::json;
 
@@ -173,13 +208,18 @@ mod tests {
 
     #[test]
     fn every_byte_that_json_escapes_is_found_at_every_place() {
-        for odd in (0..0x20).chain([b'"', b'\\']) {
-            for at in 0..20 {
-                let mut text = vec![b'x'; 20];
-                text.splice(at..=at, [odd]);
-                assert!(!is_plain(&text), "{odd} at {at}");
+        for length in 1..40 {
+            for at in 0..length {
+                for odd in (0..0x20).chain([b'"', b'\\']) {
+                    let mut text = vec![b'x'; length];
+                    text[at] = odd;
+                    assert!(!plain(&mut Vec::new(), &text), "{odd} at {at} of {length}");
+                }
             }
+            let text = &"!#[]~\u{7f}éü𝄞 and a longer rest of some words".as_bytes()[..length];
+            let mut out = b"before ".to_vec();
+            assert!(plain(&mut out, text));
+            assert_eq!(out, [b"before ", text].concat());
         }
-        assert!(is_plain("!#[]~\u{7f}éü𝄞 and a longer rest".as_bytes()));
     }
 }

@@ -4,6 +4,10 @@
 use flate2::write::MultiGzDecoder;
 use std::io::{self, Write};
 
+/// Room that is made for a body because its headers say so, at most, in bytes: a page of any provider. A longer body
+/// grows as it comes, so that a lie costs nobody more than this.
+const USUAL_BYTES: usize = 2 * 1024 * 1024;
+
 /// What the reply's headers say about its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -68,8 +72,10 @@ impl Write for Capped {
 }
 
 impl Collector {
-    pub(crate) fn new(encoding: &Encoding, cap: usize) -> Self {
-        let capped = Capped { bytes: Vec::new(), cap, full: false };
+    /// `announced` is the length that the reply says it has; room for it is made at once, as far as that is usual.
+    pub(crate) fn new(encoding: &Encoding, announced: Option<u64>, cap: usize) -> Self {
+        let room = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(cap).min(USUAL_BYTES);
+        let capped = Capped { bytes: Vec::with_capacity(room), cap, full: false };
         let sink = match encoding {
             Encoding::Identity => Sink::Identity(capped),
             Encoding::Gzip => Sink::Gzip(Box::new(MultiGzDecoder::new(capped))),
@@ -135,7 +141,7 @@ mod tests {
     }
 
     fn collect(encoding: &Encoding, cap: usize, body: &[u8]) -> Result<Vec<u8>, BodyFault> {
-        let mut collector = Collector::new(encoding, cap);
+        let mut collector = Collector::new(encoding, None, cap);
         for chunk in body.chunks(7) {
             collector.push(chunk)?;
         }
@@ -158,7 +164,7 @@ mod tests {
     fn a_bomb_stops_at_the_cap() {
         let bomb = gzip(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100_000);
-        let mut collector = Collector::new(&Encoding::Gzip, 1 << 20);
+        let mut collector = Collector::new(&Encoding::Gzip, Some(1 << 30), 1 << 20);
         assert_eq!(collector.push(&bomb), Err(BodyFault::TooLarge(1 << 20)));
         let Sink::Gzip(decoder) = &collector.sink else { unreachable!() };
         assert!(decoder.get_ref().bytes.capacity() <= 2 << 20);

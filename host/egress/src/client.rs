@@ -241,7 +241,7 @@ async fn receive(
         return Err(fault(BodyFault::TooLarge(cap)));
     }
     let encoding = Encoding::read(text(CONTENT_ENCODING)).map_err(fault)?;
-    let mut collector = Collector::new(&encoding, cap);
+    let mut collector = Collector::new(&encoding, announced, cap);
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {

@@ -5,6 +5,8 @@
 //! their UTF-16 code units, minimal escapes. Numbers differ from RFC 8785, which rounds them through doubles; here they
 //! are exact ([`crate::number`]).
 
+pub(crate) mod quick;
+
 use crate::number;
 use crate::reason::Reason;
 use crate::text::shown;
@@ -49,13 +51,13 @@ pub(crate) struct Member<'a> {
     /// The first bytes of its name, as [`leading`] has them.
     leading: u64,
     /// Where it was written, name and value.
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl Member<'_> {
     /// The canonical order. Names differ in their first bytes mostly, and those are compared at once.
-    fn compare(&self, other: &Self) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.leading.cmp(&other.leading).then_with(|| compare_keys(&self.name, &other.name))
     }
 }
@@ -509,11 +511,14 @@ fn weight(byte: u8) -> u8 {
 /// The first eight bytes of a key as a number of the same order; a shorter one is filled up. No key has a byte 0, so what
 /// is filled up comes first, as it should.
 fn leading(key: &str) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(key.bytes()) {
-        *to = weight(from);
-    }
-    u64::from_be_bytes(bytes)
+    let bytes = key.as_bytes();
+    let first = bytes.first_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut filled = [0; 8];
+        filled.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        filled
+    });
+    // Most keys are ASCII, whose weights are the bytes themselves.
+    u64::from_be_bytes(if first.is_ascii() { first } else { first.map(weight) })
 }
 
 #[cfg(test)]

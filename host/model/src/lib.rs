@@ -9,6 +9,7 @@ pub mod brake;
 pub mod context;
 pub mod grant;
 pub mod grant_proposal;
+mod hash;
 pub mod id;
 pub mod json;
 mod link;

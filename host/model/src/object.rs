@@ -14,22 +14,27 @@ pub struct KeyHash(pub [u8; 16]);
 pub struct ContentHash(pub [u8; 16]);
 
 impl KeyHash {
+    /// What is hashed in front of an entity's key.
+    pub(crate) const ENTITY: u8 = b'E';
+    /// What is hashed in front of a relationship's key.
+    pub(crate) const RELATIONSHIP: u8 = b'R';
+
     /// The identity of an entity within its instance.
     #[must_use]
     pub fn entity(key: &str) -> Self {
-        Self(hash(b"E", key))
+        Self(hash(Self::ENTITY, key))
     }
 
     /// The identity of a relationship within its instance.
     #[must_use]
     pub fn relationship(key: &str) -> Self {
-        Self(hash(b"R", key))
+        Self(hash(Self::RELATIONSHIP, key))
     }
 }
 
-fn hash(kind: &[u8], text: &str) -> [u8; 16] {
+fn hash(kind: u8, text: &str) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(kind);
+    hasher.update(&[kind]);
     hasher.update(text.as_bytes());
     first_half(&hasher.finalize())
 }

@@ -1,5 +1,9 @@
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+use super::batch::*;
+use super::reader::*;
 use super::*;
+use crate::manifest::Step;
+use crate::object::RowKind;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -209,4 +213,140 @@ proptest! {
             serde_json::from_str::<serde_json::Value>(&row.properties).unwrap();
         }
     }
+}
+
+/// As a reader that knows no short cut reads it.
+fn slowly(line: &[u8], types: &StepTypes) -> Result<Row, Rejection> {
+    let (mut reader, mut text) = (Reader::new(types), Vec::new());
+    let mut draft = Draft::new(&mut reader, line);
+    match draft.read().and_then(|()| draft.kind()) {
+        Ok(Kind::Entity) => draft.entity(types, &mut text),
+        Ok(Kind::Relationship) => draft.relationship(types, &mut text),
+        Err(reason) => Err(reason),
+    }
+    .map(|object| object.hashed(&text).row(&text, types))
+    .map_err(|reason| draft.reject(reason))
+}
+
+fn is_quick(line: &str) -> bool {
+    let types = types();
+    Draft::new(&mut Reader::new(&types), line.as_bytes()).read_quickly().is_some()
+}
+
+#[test]
+fn what_guests_write_is_read_quickly() {
+    let value = r#"[{"a":[],"b":{}},"\"\\\b\f\n\r\té😀",true,false,null,0,-7,12.5,15e-9,9007199254740993,-0.1]"#;
+    let quick = [
+        USER.to_owned(),
+        HAS.to_owned(),
+        USER.replace("36", value),
+        USER.replace(r#""username":"ada","age":36"#, ""),
+        HAS.replace("\"f\"", r#""k":"own","p":{"z":1,"a":2},"f""#),
+    ];
+    for line in quick {
+        assert!(is_quick(&line), "{line}");
+    }
+    let slow = [
+        "1.0",
+        "-0",
+        "01",
+        "1E5",
+        r#""\/""#,
+        r#""\u0041""#,
+        "[1, 2]",
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":2}"#,
+        "nul",
+        "x",
+    ];
+    for value in slow {
+        assert!(!is_quick(&USER.replace("36", value)), "{value}");
+    }
+}
+
+/// What stands in the documentation of the hash, written down a second time.
+#[test]
+fn the_content_hash_is_over_the_canonical_form() {
+    let field = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let content = [
+        b"E1".to_vec(),
+        field("acme_user"),
+        2_u64.to_le_bytes().to_vec(),
+        field("Account"),
+        field("User"),
+        field("Ada"),
+        field(r#"{"age":36,"username":"ada"}"#),
+    ];
+    let expected = blake3::hash(&content.concat());
+    assert_eq!(parse(USER).unwrap().content_hash.0, expected.as_bytes()[..16]);
+    let content =
+        [b"R1".to_vec(), field("acme_account_has_acme_user"), field("a:1"), field("HAS"), field("u:1"), field("{}")];
+    assert_eq!(parse(HAS).unwrap().content_hash.0, blake3::hash(&content.concat()).as_bytes()[..16]);
+}
+
+/// JSON as guests might write it, canonical mostly, and not always right.
+fn value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        r#""([a-zé😀 ]|\\["\\/bfnrt]|\\u00[0-7][0-9a-f]){0,12}""#,
+        r"-?(0|[1-9][0-9]{0,19})",
+        r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?",
+        "(true|false|null|nul|01|-|\"|\"\n\")",
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let name = r#""[a-c_\u{e000}\u{10000}]{0,3}""#;
+        let members = prop::collection::vec((name, " ?", inner.clone()), 0..4);
+        let object = members.prop_map(|all| {
+            let members: Vec<_> =
+                all.into_iter().map(|(name, space, value)| format!("{name}:{space}{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        });
+        let list = prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(",")));
+        prop_oneof![object, list]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn the_short_cut_comes_to_what_the_long_way_comes_to(
+        properties in prop::collection::vec((r#"[a-dA-D_é\u{e000}\u{10000}]{1,10}"#, value()), 0..12),
+        username in prop::bool::weighted(0.9),
+        cut in prop::option::weighted(0.1, 0..400_usize),
+        relationship in any::<bool>(),
+    ) {
+        let mut members: Vec<_> = properties.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        if username {
+            members.push("\"username\":\"ada\"".to_owned());
+        }
+        let properties = format!("{{{}}}", members.join(","));
+        let line = if relationship {
+            HAS.replace("\"f\"", &format!("\"p\":{properties},\"f\""))
+        } else {
+            USER.replace(r#"{"username":"ada","age":36}"#, &properties)
+        };
+        let mut bytes = line.into_bytes();
+        if let Some(cut) = cut {
+            bytes.truncate(cut);
+        }
+        let types = types();
+        // After a line with another order of properties, and before one: what a reader remembers changes nothing.
+        let (mut reader, mut text) = (Reader::new(&types), Vec::new());
+        for line in [USER.as_bytes(), &bytes, HAS.as_bytes(), &bytes, USER.as_bytes()] {
+            let read = reader.line(line, &mut text).map(|object| object.hashed(&text).row(&text, &types));
+            prop_assert_eq!(read, slowly(line, &types));
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_its_lines() {
+    let lines = [USER, HAS, "{}", "", &USER.replace("Ada", &"x".repeat(900)), &USER.replace("36", "37"), USER];
+    let types = types();
+    let batch = Batch::check(lines.join("\n").as_bytes(), &types);
+    let read: Vec<_> =
+        batch.lines().map(|line| line.map(|object| batch.row(object, &types)).map_err(Clone::clone)).collect();
+    let expected: Vec<_> = lines.iter().filter(|line| !line.is_empty()).map(|line| parse(line)).collect();
+    assert_eq!(read, expected);
+    assert_eq!(batch.objects().count(), 5);
+    assert_eq!(Batch::check(b"\n\n", &types).lines().count(), 0);
 }

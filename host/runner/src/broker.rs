@@ -443,7 +443,7 @@ async fn collect(
     let checked = batches.map(|(ask, batch)| {
         let types = Arc::clone(&types);
         // Half a MiB of JSON is a millisecond of computing: too long for a thread that others wait for.
-        let checking = tokio::task::spawn_blocking(move || Checked::of(&batch, &types));
+        let checking = tokio::task::spawn_blocking(move || Checked::of(&batch, types));
         async move { (ask, checking.await) }
     });
     let mut checked = std::pin::pin!(checked.buffered(CHECKED_AHEAD));

@@ -4,13 +4,14 @@
 use crate::index::{Index, IndexFull, Seen};
 use crate::sink::Sink;
 use crate::spool::Spool;
-use porthole_model::object::{Row, RowKind};
-use porthole_model::parse::{Rejection, StepTypes, parse_line};
+use porthole_model::object::Row;
+use porthole_model::parse::{Batch, Rejection, StepTypes};
 use porthole_model::run::{Counts, TypeCounts};
 use porthole_store::StoreError;
 use porthole_wire::{EntityPage, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::sync::Arc;
 
 /// Reasons kept for people, for one task; later ones are only counted.
 const REJECTIONS_KEPT: usize = 20;
@@ -63,16 +64,37 @@ struct TaskState {
     tally: TaskTally,
 }
 
+/// Accepted objects of one type.
+#[derive(Debug, Clone, Copy, Default)]
+struct Accepted {
+    objects: u64,
+    counts: TypeCounts,
+}
+
+impl Accepted {
+    fn add(&mut self, seen: Seen) {
+        self.objects += 1;
+        match seen {
+            Seen::New => self.counts.created += 1,
+            Seen::Changed => self.counts.updated += 1,
+            Seen::Unchanged => self.counts.unchanged += 1,
+            Seen::Duplicate { .. } | Seen::Replaces { .. } => {}
+        }
+    }
+}
+
 /// A batch whose lines were checked and hashed, in their order.
-pub struct Checked(Vec<Result<Row, Rejection>>);
+pub struct Checked {
+    types: Arc<StepTypes>,
+    batch: Batch,
+}
 
 impl Checked {
     /// Checks the lines of a batch. This is what most of a batch's time goes to, and it needs nothing of what slices share:
     /// whoever has a batch does it before the collector's turn.
     #[must_use]
-    pub fn of(batch: &[u8], types: &StepTypes) -> Self {
-        let lines = batch.split(|b| *b == b'\n').filter(|l| !l.is_empty());
-        Self(lines.map(|line| parse_line(line, types)).collect())
+    pub fn of(batch: &[u8], types: Arc<StepTypes>) -> Self {
+        Self { batch: Batch::check(batch, &types), types }
     }
 }
 
@@ -146,49 +168,57 @@ impl Collector {
     /// # Errors
     /// When staging, the spool or the index fails. What is wrong with an object is no error.
     pub async fn take(&mut self, task: TaskId, batch: Checked) -> Result<(), CollectError> {
-        for checked in batch.0 {
-            let state = self.tasks.get_mut(&task).ok_or(CollectError::NoTask(task))?;
-            let row = match checked {
-                Ok(row) => row,
+        let Self { index, sink, spool, tasks, slice_names, .. } = self;
+        let TaskState { slice, tally } = tasks.get_mut(&task).ok_or(CollectError::NoTask(task))?;
+        let slice = *slice;
+        let Checked { types, batch } = batch;
+        index.fetch(batch.objects().map(|object| object.key_hash));
+        let mut counts = vec![Accepted::default(); types.count()];
+        let spooled: Vec<bool> =
+            (0..types.count()).map(|number| types.is_entity(number) && spool.wants(types.name(number))).collect();
+        for checked in batch.lines() {
+            let object = match checked {
+                Ok(object) => object,
                 Err(rejection) => {
                     if let Some(key) = rejection.key_hash {
-                        self.index.keep(key);
+                        index.keep(key);
                     }
-                    state.tally.reject(&rejection);
+                    tally.reject(rejection);
                     continue;
                 }
             };
-            let seen = self.index.offer(row.key_hash, row.content_hash, state.slice)?;
-            let counts = TypeCounts {
-                created: u64::from(seen == Seen::New),
-                updated: u64::from(seen == Seen::Changed),
-                unchanged: u64::from(seen == Seen::Unchanged),
-                deleted: 0,
-            };
-            let slice = state.slice;
+            let seen = index.offer(object.key_hash, object.content_hash, slice)?;
+            let twice_here = matches!(seen, Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice);
+            if !twice_here && let Some(counts) = counts.get_mut(object.type_number) {
+                counts.add(seen);
+            }
+            // What two slices emit is kept of both: which of them came first is no guest's business.
+            let is_spooled = !twice_here && spooled.get(object.type_number).copied().unwrap_or_default();
+            if seen == Seen::Unchanged && !is_spooled {
+                continue;
+            }
+            let row = batch.row(object, &types);
             match seen {
                 Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice => {
-                    let by = self.slice_names.get(&by).map_or("this slice", String::as_str);
-                    state.tally.duplicate(&row, by);
+                    tally.duplicate(&row, slice_names.get(&by).map_or("this slice", String::as_str));
                 }
                 Seen::Duplicate { by, same: false } | Seen::Replaces { by, .. } => {
-                    let by = self.slice_names.get(&by).map_or("another slice", String::as_str);
-                    state.tally.note(&row, by);
-                    state.tally.accept(&row, TypeCounts::default());
+                    tally.note(&row, slice_names.get(&by).map_or("another slice", String::as_str));
                 }
-                _ => state.tally.accept(&row, counts),
+                _ => {}
             }
-            let twice_here = matches!(seen, Seen::Duplicate { by, .. } | Seen::Replaces { by, .. } if by == slice);
-            // What two slices emit is kept of both: which of them came first is no guest's business.
-            if matches!(row.kind, RowKind::Entity { .. }) && !twice_here {
-                self.spool.keep(task, &row)?;
+            if is_spooled {
+                spool.keep(task, &row)?;
             }
             match seen {
-                Seen::New => self.sink.created(slice, &row).await?,
-                Seen::Changed => self.sink.updated(slice, &row).await?,
-                Seen::Replaces { known, .. } => self.sink.replaced(known, slice, &row).await?,
+                Seen::New => sink.created(slice, &row).await?,
+                Seen::Changed => sink.updated(slice, &row).await?,
+                Seen::Replaces { known, .. } => sink.replaced(known, slice, &row).await?,
                 Seen::Unchanged | Seen::Duplicate { .. } => {}
             }
+        }
+        for (number, accepted) in counts.into_iter().enumerate() {
+            tally.accept(types.name(number), accepted);
         }
         Ok(())
     }
@@ -238,13 +268,10 @@ impl Collector {
 }
 
 impl TaskTally {
-    fn accept(&mut self, row: &Row, counts: TypeCounts) {
-        self.accepted += 1;
-        match self.counts.get_mut(&row.object_type) {
-            Some(all) => all.add(counts),
-            None => {
-                self.counts.insert(row.object_type.clone(), counts);
-            }
+    fn accept(&mut self, object_type: &str, accepted: Accepted) {
+        if accepted.objects > 0 {
+            self.accepted += accepted.objects;
+            self.counts.entry(object_type.to_owned()).or_default().add(accepted.counts);
         }
     }
 

@@ -55,12 +55,21 @@ pub enum SandboxError {
 pub struct Sandbox {
     child: Child,
     reader: OwnedReadHalf,
+    /// The last frame, for its room.
+    buffer: Vec<u8>,
     writer: Sender,
 }
 
 /// The sending half; frames of concurrent answers don't mix.
 #[derive(Debug, Clone)]
-pub struct Sender(Arc<Mutex<OwnedWriteHalf>>);
+pub struct Sender(Arc<Mutex<Writing>>);
+
+#[derive(Debug)]
+struct Writing {
+    socket: OwnedWriteHalf,
+    /// The last frame, for its room.
+    buffer: Vec<u8>,
+}
 
 impl Sender {
     /// Sends one frame.
@@ -73,9 +82,11 @@ impl Sender {
 
     /// Sends one frame, and plain bytes right behind it.
     async fn send_with(&self, frame: &ToSandbox, plain: &[u8]) -> Result<(), SandboxError> {
-        let bytes = porthole_wire::encode(frame, MAX_TO_SANDBOX_BYTES)?;
-        let mut socket = self.0.lock().await;
-        socket.write_all(&bytes).await.map_err(SandboxError::Socket)?;
+        let mut writing = self.0.lock().await;
+        let Writing { socket, buffer } = &mut *writing;
+        porthole_wire::encode_into(frame, MAX_TO_SANDBOX_BYTES, buffer)?;
+        socket.write_all(buffer).await.map_err(SandboxError::Socket)?;
+        porthole_wire::keep_room(buffer);
         socket.write_all(plain).await.map_err(SandboxError::Socket)
     }
 }
@@ -91,7 +102,8 @@ impl Sandbox {
         ours.set_nonblocking(true).map_err(spawn_error)?;
         let child = spawn(program, theirs.into()).map_err(spawn_error)?;
         let (reader, writer) = UnixStream::from_std(ours).map_err(spawn_error)?.into_split();
-        let mut sandbox = Self { child, reader, writer: Sender(Arc::new(Mutex::new(writer))) };
+        let writing = Writing { socket: writer, buffer: Vec::new() };
+        let mut sandbox = Self { child, reader, buffer: Vec::new(), writer: Sender(Arc::new(Mutex::new(writing))) };
         let start = ToSandbox::Start { protocol: PROTOCOL, limits, allow_weak_isolation: allow_weak };
         sandbox.writer.send(&start).await?;
         match sandbox.soon().await? {
@@ -130,11 +142,13 @@ impl Sandbox {
         if let Err(e) = self.reader.read_exact(&mut head).await {
             return Err(self.cause(e).await);
         }
-        let mut bytes = vec![0; porthole_wire::length(head, MAX_FROM_SANDBOX_BYTES)?];
-        if let Err(e) = self.reader.read_exact(&mut bytes).await {
+        self.buffer.resize(porthole_wire::length(head, MAX_FROM_SANDBOX_BYTES)?, 0);
+        if let Err(e) = self.reader.read_exact(&mut self.buffer).await {
             return Err(self.cause(e).await);
         }
-        Ok(porthole_wire::decode(&bytes)?)
+        let frame = porthole_wire::decode(&self.buffer)?;
+        porthole_wire::keep_room(&mut self.buffer);
+        Ok(frame)
     }
 
     /// Why the socket is closed: the way the process ended says more than the socket.

@@ -55,6 +55,12 @@ impl Spool {
         Ok(Self { wanted, readers, file: None, end: 0, lines: HashMap::new(), ordered: HashMap::new() })
     }
 
+    /// A later step reads entities of this type.
+    #[must_use]
+    pub fn wants(&self, entity_type: &str) -> bool {
+        self.wanted.contains_key(entity_type)
+    }
+
     /// Keeps an entity, when a later step reads its type.
     ///
     /// # Errors

@@ -19,20 +19,23 @@ pub(crate) enum WireError {
 /// Reads frames.
 pub(crate) struct Reading {
     socket: Arc<File>,
+    /// The last frame, for its room.
+    buffer: Vec<u8>,
 }
 
 /// Writes frames. Shared by all threads.
 pub(crate) struct Writing {
     socket: Arc<File>,
-    /// One frame at a time.
-    turn: Mutex<()>,
+    /// One frame at a time, and the last one, for its room.
+    turn: Mutex<Vec<u8>>,
 }
 
 /// The two halves, on one descriptor. Plain `read` and `write` calls on a `File`, because the socket types of the
 /// standard library use `recv` and `send`, which aren't on the list of system calls.
 pub(crate) fn halves(socket: File) -> (Reading, Writing) {
     let socket = Arc::new(socket);
-    (Reading { socket: Arc::clone(&socket) }, Writing { socket, turn: Mutex::new(()) })
+    let reading = Reading { socket: Arc::clone(&socket), buffer: Vec::new() };
+    (reading, Writing { socket, turn: Mutex::default() })
 }
 
 impl Reading {
@@ -45,8 +48,15 @@ impl Reading {
             Err(e) => return Err(WireError::Socket(e)),
         }
         let length = porthole_wire::length(head, MAX_TO_SANDBOX_BYTES).map_err(WireError::Frame)?;
-        let Some(bytes) = self.plain(length)? else { return Ok(None) };
-        porthole_wire::decode(&bytes).map(Some).map_err(WireError::Frame)
+        self.buffer.resize(length, 0);
+        match (&*self.socket).read_exact(&mut self.buffer) {
+            Ok(()) => {}
+            Err(e) if ends(&e) => return Ok(None),
+            Err(e) => return Err(WireError::Socket(e)),
+        }
+        let frame = porthole_wire::decode(&self.buffer).map(Some).map_err(WireError::Frame);
+        porthole_wire::keep_room(&mut self.buffer);
+        frame
     }
 
     /// So many bytes, whatever they are; none when the broker has closed the socket.
@@ -67,13 +77,14 @@ fn ends(e: &io::Error) -> bool {
 impl Writing {
     /// Sends a frame. A broker that is gone has no use for this process, so a failure ends it.
     pub(crate) fn send(&self, frame: &FromSandbox) {
-        let Ok(bytes) = porthole_wire::encode(frame, MAX_FROM_SANDBOX_BYTES) else {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if porthole_wire::encode_into(frame, MAX_FROM_SANDBOX_BYTES, &mut turn).is_err() {
             // Every part of a frame is limited before it gets here, so this is a mistake of ours.
             std::process::exit(crate::sandbox::EXIT_PROTOCOL);
-        };
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if (&*self.socket).write_all(&bytes).is_err() {
+        }
+        if (&*self.socket).write_all(&turn).is_err() {
             std::process::exit(crate::sandbox::EXIT_CLOSED);
         }
+        porthole_wire::keep_room(&mut turn);
     }
 }

@@ -24,6 +24,8 @@ pub const MAX_FROM_SANDBOX_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// The longest line of a batch, in bytes: one object.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
+/// The longest buffer for frames that is kept for the next one, in bytes: a page or a batch, with room.
+const MAX_KEPT_BYTES: usize = 2 * 1024 * 1024;
 /// The most calls of one `call-many`.
 pub const MAX_CALLS_AT_ONCE: usize = 64;
 /// The longest log message, in bytes; the rest is cut.
@@ -409,14 +411,34 @@ pub enum FrameError {
 /// # Errors
 /// When the frame is longer than `max` bytes.
 pub fn encode<T: Serialize>(frame: &T, max: usize) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = postcard::to_extend(frame, vec![0; 4]).map_err(FrameError::Malformed)?;
-    let length = bytes.len() - 4;
+    let mut bytes = Vec::new();
+    encode_into(frame, max, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, into a buffer whose room is used again: frames of a megabyte in new memory each would have the kernel clear
+/// it every time.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_into<T: Serialize>(frame: &T, max: usize, buffer: &mut Vec<u8>) -> Result<(), FrameError> {
+    buffer.clear();
+    buffer.extend_from_slice(&[0; 4]);
+    *buffer = postcard::to_extend(frame, std::mem::take(buffer)).map_err(FrameError::Malformed)?;
+    let length = buffer.len() - 4;
     let too_long = FrameError::TooLong(length, max);
-    match (u32::try_from(length), bytes.first_chunk_mut::<4>()) {
+    match (u32::try_from(length), buffer.first_chunk_mut::<4>()) {
         (Ok(n), Some(head)) if length <= max => *head = n.to_le_bytes(),
         _ => return Err(too_long),
     }
-    Ok(bytes)
+    Ok(())
+}
+
+/// Lets go of the room of a buffer that held an unusually long frame.
+pub fn keep_room(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > MAX_KEPT_BYTES {
+        *buffer = Vec::new();
+    }
 }
 
 /// Checks the length in front of a frame.

@@ -9,7 +9,6 @@
 //! them for a secret says so in its `scrub` rules.
 
 use super::walk::{past_space, past_string};
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use std::ops::Range;
 
 /// A name and why it is here.
@@ -60,17 +59,45 @@ pub(super) const KEYS: &[Key] = &[
     key("connection_string", "databases and queues: address and password in one"),
 ];
 
+/// How many bytes are looked at together: those that end a window.
+const BLOCK: usize = 3;
+/// One entry for each hash of a block: small enough to stay beside what is searched.
+const TABLE: usize = 1 << 13;
+
 /// The names, ready to be looked for.
+///
+/// With its quotes a name is nobody else's ending. Each is found by its first bytes, as many as the shortest has: a window
+/// of that length moves on by as far as its last block allows, which is nearly all of it where no name is near (the
+/// search of Wu and Manber). A body is looked at in every fifth place or so.
 #[derive(Debug)]
-pub(super) struct Names(Option<AhoCorasick>);
+pub(super) struct Names {
+    /// In every spelling, with quotes, in lower case, sorted.
+    quoted: Vec<Vec<u8>>,
+    window: usize,
+    longest: usize,
+    /// How far a window can move, by the hash of its last block.
+    moves: Vec<u8>,
+}
 
 impl Names {
     pub(super) fn new() -> Self {
-        // With its quotes a name is nobody else's ending. An automaton of this table is far below every limit at which
-        // building one fails; a test builds it.
         let spellings = KEYS.iter().flat_map(|key| ["_", "-", ""].map(|joint| key.name.replace('_', joint)));
-        let quoted = spellings.map(|name| format!("\"{name}\""));
-        Self(AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(quoted).ok())
+        let mut quoted: Vec<Vec<u8>> = spellings.map(|name| format!("\"{name}\"").into_bytes()).collect();
+        quoted.sort_unstable();
+        quoted.dedup();
+        let lengths = || quoted.iter().map(Vec::len);
+        let (window, longest) = (lengths().min().unwrap_or(BLOCK), lengths().max().unwrap_or(BLOCK));
+        let furthest = (window - BLOCK + 1).min(usize::from(u8::MAX));
+        let mut moves = vec![u8::try_from(furthest).unwrap_or(u8::MAX); TABLE];
+        for name in &quoted {
+            for (at, block) in name.windows(BLOCK).take(furthest).enumerate() {
+                let left = u8::try_from(furthest - 1 - at).unwrap_or(u8::MAX);
+                if let Some(entry) = moves.get_mut(hash(block)) {
+                    *entry = left.min(*entry);
+                }
+            }
+        }
+        Self { quoted, window, longest, moves }
     }
 
     /// The strings, not empty, that stand under one of the names.
@@ -79,12 +106,11 @@ impl Names {
     /// key: no walk is needed to know that. (Quotes inside a string are escaped, and the second one would have the
     /// backslash where the name's last letter is.)
     pub(super) fn values(&self, body: &[u8]) -> Vec<Range<usize>> {
-        let matches = self.0.iter().flat_map(|names| names.find_iter(body));
-        matches
+        self.find(body)
             .filter_map(|name| {
-                let before = body.get(..name.start())?;
+                let before = body.get(..name.start)?;
                 let escapes = before.iter().rev().take_while(|b| **b == b'\\').count();
-                let colon = past_space(body, name.end());
+                let colon = past_space(body, name.end);
                 if escapes % 2 == 1 || body.get(colon) != Some(&b':') {
                     return None;
                 }
@@ -93,5 +119,67 @@ impl Names {
                 (end > start + 2).then_some(start..end)
             })
             .collect()
+    }
+
+    /// Where names stand, with their quotes, in whatever case.
+    fn find<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        let mut end = self.window;
+        std::iter::from_fn(move || {
+            while let Some(block) = body.get(end.saturating_sub(BLOCK)..end) {
+                let ahead = self.moves.get(hash(block)).copied().unwrap_or(0);
+                if ahead > 0 {
+                    end += usize::from(ahead);
+                    continue;
+                }
+                let start = end - self.window;
+                if let Some(length) = body.get(start..).and_then(|here| self.length(here)) {
+                    end = start + length + self.window;
+                    return Some(start..start + length);
+                }
+                end += 1;
+            }
+            None
+        })
+    }
+
+    /// How long the name is that begins here, if one does.
+    fn length(&self, here: &[u8]) -> Option<usize> {
+        let inner = here.strip_prefix(b"\"")?;
+        let length = 2 + inner.iter().take(self.longest).position(|b| *b == b'"')?;
+        let name = here.get(..length)?.to_ascii_lowercase();
+        self.quoted.binary_search(&name).is_ok().then_some(length)
+    }
+}
+
+/// The same for letters of either case.
+fn hash(block: &[u8]) -> usize {
+    block.iter().fold(0, |hash, byte| (hash << 4 ^ usize::from(byte & 0x1f)) % TABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aho_corasick::AhoCorasick;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_are_found_where_another_search_finds_them(
+            pieces in prop::collection::vec((0..KEYS.len(), "[\"_: -]{0,3}", 0..6_u8, "[a-z\"\\\\]{0,12}"), 0..12),
+        ) {
+            let names = Names::new();
+            let mut body = String::new();
+            for (at, joint, how, filler) in pieces {
+                let name = KEYS.get(at).map_or("", |key| key.name);
+                let name = name.replace('_', match how { 0 => "-", 1 => "", 2 => "x", _ => "_" });
+                body += &if how == 3 { name.to_ascii_uppercase() } else { name };
+                body += &joint;
+                body += &filler;
+                body += "\"";
+            }
+            let other = AhoCorasick::builder().ascii_case_insensitive(true).build(&names.quoted);
+            let other = other.as_ref().map(|other| other.find_iter(&body).map(|m| m.range()).collect::<Vec<_>>());
+            prop_assert_eq!(Ok(names.find(body.as_bytes()).collect::<Vec<_>>()), other.map_err(|_| ()));
+        }
     }
 }

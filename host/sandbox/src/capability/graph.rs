@@ -51,12 +51,14 @@ fn lines(batch: &[u8]) -> Result<u64, String> {
     if batch.len() > MAX_BATCH_BYTES {
         return Err(format!("a batch of {} bytes, at most {MAX_BATCH_BYTES} are allowed", batch.len()));
     }
-    let mut count = 0;
-    for line in batch.split_inclusive(|b| *b == b'\n') {
-        let length = line.strip_suffix(b"\n").unwrap_or(line).len();
+    let (mut count, mut from) = (0, 0);
+    let last = (!batch.ends_with(b"\n") && !batch.is_empty()).then_some(batch.len());
+    for end in memchr::memchr_iter(b'\n', batch).chain(last) {
+        let length = end - from;
         if length > MAX_LINE_BYTES {
             return Err(format!("an object of {length} bytes, at most {MAX_LINE_BYTES} are allowed"));
         }
+        from = end + 1;
         count += 1;
     }
     Ok(count)
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(lines(b""), Ok(0));
         assert_eq!(lines(b"{}\n{}\n"), Ok(2));
         assert_eq!(lines(b"{}\n{}"), Ok(2));
+        assert_eq!(lines(b"\n\n{}"), Ok(3));
     }
 
     #[test]
