@@ -9,6 +9,7 @@ use crate::provider::directory::{self, Options};
 use crate::row::{Goal, Row};
 use anyhow::Result;
 use futures_util::FutureExt as _;
+use sqlx::Executor as _;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const TURN: usize = 12_800;
 const TURNS: usize = 5;
 /// How long a provider takes that isn't made for a benchmark, milliseconds; quick ones answer in 20 to 200.
 const USUAL_DELAY_MS: u64 = 20;
+/// Commits whose time is taken.
+const COMMITS: usize = 500;
 /// Users of the provider: the paths differ.
 pub(super) const USERS: u64 = 1_000;
 /// More than an allocation, less than a bad day.
@@ -90,8 +93,28 @@ async fn compare(bench: &Bench, delay: u64) -> Result<Vec<Row>> {
         theirs.0.push(turn(calls, database, alone.clone()).await?);
     }
     drop(through);
+    let mut rows = rows(delay, calls, &ours, &theirs);
+    if delay > 0 {
+        rows.push(commit(&broker).await?);
+    }
     broker.stop().await?;
-    Ok(rows(delay, calls, &ours, &theirs))
+    Ok(rows)
+}
+
+/// What a record that is durable before its call costs at the very least: one row, one commit, nobody else.
+async fn commit(broker: &Broker) -> Result<Row> {
+    let mut admin = broker.admin().await?;
+    admin.execute("CREATE TABLE public.bench_commit (n bigint, facts text)").await?;
+    let mut samples = Vec::with_capacity(COMMITS);
+    for _ in 0..COMMITS {
+        let insert = sqlx::query("INSERT INTO public.bench_commit VALUES (1, repeat('x', 300))");
+        let started = Instant::now();
+        insert.execute(&mut admin).await?;
+        samples.push(started.elapsed());
+    }
+    let p50 = percentile(&mut samples, 0.5).as_secs_f64() * 1e6;
+    let row = Row::new("one row made durable, nothing else under way, p50", p50, "µs");
+    Ok(row.note("a floor under the rows above: a call is sent when its record is on the disk, and not before"))
 }
 
 fn rows(delay: u64, calls: usize, ours: &Turns, theirs: &Turns) -> Vec<Row> {

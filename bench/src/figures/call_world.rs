@@ -114,6 +114,11 @@ impl Broker {
         }
     }
 
+    /// A connection to its database that no row security binds.
+    pub(super) async fn admin(&self) -> Result<sqlx::PgConnection> {
+        self.database.admin().await
+    }
+
     /// Ends the run: every record has its end.
     pub(super) async fn stop(self: Arc<Self>) -> Result<()> {
         let this = Arc::into_inner(self).context("a call is under way")?;

@@ -8,6 +8,7 @@ mod call_world;
 mod conditional;
 mod directory;
 mod emit;
+mod index;
 mod instantiate;
 mod load;
 mod path;
@@ -21,6 +22,7 @@ pub(crate) const ALL: &[Figure] = &[
     load::FIGURE,
     path::FIGURE,
     emit::FIGURE,
+    index::FIGURE,
     instantiate::FIGURE,
     spawn::FIGURE,
     call::FIGURE,

@@ -1,7 +1,7 @@
 //! The collector of one run owns everything that emitted objects touch: the digest index, the place where new and
 //! changed objects go, the spool and the counts. Checked batches reach it one after the other, so nothing here needs a lock.
 
-use crate::index::{Index, IndexFull, Seen};
+use crate::index::{Index, IndexError, Seen};
 use crate::sink::Sink;
 use crate::spool::Spool;
 use porthole_model::object::Row;
@@ -19,9 +19,9 @@ const REJECTIONS_KEPT: usize = 20;
 /// Why collecting can't go on. All of them end the run.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
-    /// The index is full.
+    /// The index is full, or its file failed.
     #[error(transparent)]
-    Full(#[from] IndexFull),
+    Index(#[from] IndexError),
     /// Staging failed.
     #[error("staging failed")]
     Staging(#[from] StoreError),
@@ -181,7 +181,7 @@ impl Collector {
                 Ok(object) => object,
                 Err(rejection) => {
                     if let Some(key) = rejection.key_hash {
-                        index.keep(key);
+                        index.keep(key)?;
                     }
                     tally.reject(rejection);
                     continue;
@@ -237,27 +237,27 @@ impl Collector {
     /// When staging fails.
     pub async fn stage_gone(&mut self, sweepable: &BTreeSet<i32>) -> Result<(), CollectError> {
         for gone in self.index.gone(sweepable) {
+            let gone = gone?;
             self.sink.gone(gone.slice, gone.kind, gone.key).await?;
         }
         Ok(())
     }
 
     /// What the graph held when the run started, by type.
-    #[must_use]
-    pub fn held(&self) -> BTreeMap<String, u64> {
-        self.index.held().into_iter().map(|(number, n)| (self.types.name(number).to_owned(), n)).collect()
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn held(&self) -> Result<BTreeMap<String, u64>, CollectError> {
+        let held = self.index.held()?;
+        Ok(held.into_iter().map(|(number, n)| (self.types.name(number).to_owned(), n)).collect())
     }
 
-    /// The digest over everything that the run saw.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.index.digest()
-    }
-
-    /// The same as text, as it stands in the record of a run.
-    #[must_use]
-    pub fn digest_text(&self) -> String {
-        format!("blake3:{}", hex::encode(self.digest()))
+    /// The digest over everything that the run saw, as it stands in the record of a run.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn digest_text(&self) -> Result<String, CollectError> {
+        Ok(format!("blake3:{}", hex::encode(self.index.digest()?)))
     }
 
     /// Gives the sink back, for the reconcile.

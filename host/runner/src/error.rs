@@ -3,6 +3,7 @@
 use crate::broker::BrokerError;
 use crate::collector::CollectError;
 use crate::compile::CompileError;
+use crate::index::IndexError;
 use crate::prepare::{PrepareError, Refusal};
 use crate::process::SandboxError;
 use crate::transcript::RecordError;
@@ -72,8 +73,10 @@ impl RunError {
             | Self::Compile(CompileError::Refused(_))
             | Self::Broker(BrokerError::Sandbox(SandboxError::Ended(_) | SandboxError::Frame(_)))
             | Self::Broker(BrokerError::Protocol(_))
-            | Self::Collect(CollectError::Full(_))
-            | Self::Broker(BrokerError::Collect(CollectError::Full(_))) => (Outcome::Failed, Fault::Guest),
+            | Self::Collect(CollectError::Index(IndexError::Full))
+            | Self::Broker(BrokerError::Collect(CollectError::Index(IndexError::Full))) => {
+                (Outcome::Failed, Fault::Guest)
+            }
             _ => (Outcome::Failed, Fault::Host),
         }
     }

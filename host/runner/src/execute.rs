@@ -295,20 +295,20 @@ fn caller(
 /// The collector over the graph as it is now, and the generation that it is of.
 async fn collector(parts: &Parts, claim: Claim, prepared: &Prepared) -> Result<(Collector, i64), RunError> {
     let (mut known, mut types) = (Index::default(), Types::default());
-    let mut full = None;
+    let mut failed = None;
     let mut tx = parts.store.tenant(claim.tenant).await?;
     let generation = index::stream_index(&mut tx, claim.instance, |row| {
         let number = types.number(row.object_type);
         if let Err(e) = known.load(row.key_hash, row.content_hash, row.slice, number, row.kind) {
-            full = Some(e);
+            failed = Some(e);
         }
     })
     .await?;
     tx.commit().await?;
-    if let Some(full) = full {
-        return Err(CollectError::Full(full).into());
+    if let Some(failed) = failed {
+        return Err(CollectError::Index(failed).into());
     }
-    known.seal();
+    known.seal().map_err(CollectError::Index)?;
     let spool = Spool::new(&prepared.manifest).map_err(RunError::Spool)?;
     let sink = Sink::Staging(StagingWriter::new(&parts.store, claim));
     Ok((Collector::new(known, types, sink, spool), generation))

@@ -106,7 +106,7 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
         retired,
         finish: summary(&prepared.plan, &collected),
     };
-    input.finish.graph_digest = Some(collector.digest_text());
+    input.finish.graph_digest = Some(collector.digest_text()?);
     input.finish.transcript_digest = Some(transcript_digest);
     input.finish.usage = Some(serde_json::json!({
         "operations": usage,
@@ -124,7 +124,7 @@ pub async fn finish(store: &Store, claim: Claim, mode: RunMode, results: Results
         return Ok(Ending::Finished(Outcome::Failed));
     }
     collector.stage_gone(&input.sweepable().into_iter().collect()).await?;
-    let held_before = collector.held();
+    let held_before = collector.held()?;
     input.staged = collector.into_sink().finish().await?;
     let mut tx = store.tenant(claim.tenant).await?;
     let diff = reconcile::diff(&mut tx, &claim, input.staged, &input.sweepable()).await?;

@@ -241,7 +241,7 @@ async fn run_to_end(tools: &Tools, module: &Module, input: Input<'_>) -> Result<
     let gone = || ReplayError::Broker(BrokerError::Protocol("the run ended and something of it still runs".to_owned()));
     let collector = Arc::into_inner(collector).map(Mutex::into_inner).ok_or_else(gone)?;
     let recording = Arc::into_inner(recording).ok_or_else(gone)?;
-    let graph_digest = collector.digest_text();
+    let graph_digest = collector.digest_text().map_err(BrokerError::from)?;
     let sink = collector.into_sink();
     Ok(Replayed { collected, graph_digest, transcript_digest: recording.finish().await?, sink, isolation, lines })
 }
