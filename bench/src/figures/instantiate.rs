@@ -65,7 +65,8 @@ fn compare(guest: &[u8], with_memory: &[u8], without: &[u8], samples: usize) -> 
     let row = Row::new("store + instantiate + first host call, p50", ours, "µs");
     let row = row.against("an empty component with a page of memory", bare).goal(Goal::RatioAtMost(1.5));
     let note = format!(
-        "{samples} of each, in turn, in one process without the walls (their system call filter is passed by both). Ours \
+        "{samples} of each, in turn, in one process without the walls (their system call filter is passed by both), each with memory from the pool \
+         that lanes use. Ours is three core modules (the guest and the two that glue it to the world), \
          carries two strings in and a configuration out, sets up an allocator and returns a result; the empty one calls a \
          host function without arguments and returns. A component without even a memory: {nothing:.1} µs"
     );

@@ -90,6 +90,8 @@ pub mod bindings {
     });
 }
 
+#[cfg(target_arch = "wasm32")]
+mod arena;
 mod call;
 mod cx;
 mod emit;

@@ -1,8 +1,9 @@
 //! One engine configuration for both binaries. Code that one makes is run by the other, so every setting is here and
 //! nowhere else; [`compatibility`] is the number by which the broker sees that they agree.
 
-use crate::limits;
-use wasmtime::{Config, Engine, WasmBacktraceDetails};
+use crate::{code, limits};
+use porthole_wire::Limits;
+use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// The wasmtime whose code generator made, and whose runtime runs, the code. A fix in the generator is a new version and
 /// must throw away what the old one made; wasmtime itself compares the major version only. A test compares this with
@@ -12,12 +13,58 @@ pub const WASMTIME_VERSION: &str = "48.0.8";
 /// This file: a changed setting is a changed compatibility.
 const SETTINGS: &str = include_str!("engine.rs");
 
-/// The engine. It installs wasmtime's signal handlers, so it is made before the system calls are filtered.
+/// The engine that compiles.
 ///
 /// # Errors
 /// When wasmtime refuses a setting on this machine.
 pub fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config())
+}
+
+/// The engine for what is too large for the pool: each instance gets memory of its own, which goes back to the kernel
+/// afterwards.
+pub(crate) fn on_demand() -> wasmtime::Result<Engine> {
+    let mut config = config();
+    code::in_pages(&mut config);
+    Engine::new(&config)
+}
+
+/// The engine whose instances take their memory from a pool: addresses are reserved once, and a task gets the memory that
+/// an earlier one gave back. It gets it empty: wasmtime overwrites the first
+/// [`limits::POOLED_RESIDENT_BYTES`] with zeroes and returns the rest to the kernel before a slot is given out again, and
+/// a slot that couldn't be cleaned is mapped anew.
+///
+/// It installs wasmtime's signal handlers, so it is made before the system calls are filtered.
+pub(crate) fn pooled(limits: &Limits) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(pool(limits));
+    code::in_pages(&mut config);
+    Engine::new(&config)
+}
+
+/// Room for as many tasks as there are lanes, and for nobody else.
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let lanes = limits.lanes;
+    let memory_bytes = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX).min(limits::LARGEST_MEMORY_BYTES);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(lanes)
+        .total_core_instances(lanes.saturating_mul(limits::POOLED_INSTANCES))
+        .max_core_instances_per_component(limits::POOLED_INSTANCES)
+        .total_memories(lanes)
+        .max_memories_per_component(1)
+        .max_memories_per_module(1)
+        .max_memory_size(memory_bytes)
+        .linear_memory_keep_resident(limits::POOLED_RESIDENT_BYTES)
+        .total_tables(lanes.saturating_mul(limits::POOLED_TABLES))
+        .max_tables_per_component(limits::POOLED_TABLES)
+        .max_tables_per_module(limits::POOLED_TABLES)
+        .table_elements(limits::POOLED_TABLE_ELEMENTS)
+        .table_keep_resident(limits::POOLED_TABLE_RESIDENT_BYTES)
+        // A slot is clean before the task that used it is reported as done.
+        .decommit_batch_size(1)
+        // It would need a descriptor.
+        .pagemap_scan(Enabled::No);
+    pool
 }
 
 fn config() -> Config {
@@ -27,6 +74,9 @@ fn config() -> Config {
     config.max_wasm_stack(limits::WASM_STACK_BYTES);
     // Function names only. File names and lines would mean reading the guest's DWARF in the host.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    // What maps an instruction of the code back to its offset in the module is a third of the code, and a trap tells names
+    // of functions without it.
+    config.generate_address_map(false);
     // Copy-on-write images need memfd_create and a descriptor for each memory; the sandbox has neither.
     config.memory_init_cow(false);
     // Nobody looks at a guest with a debugger or a profiler.
@@ -146,6 +196,10 @@ mod tests {
     #[test]
     fn the_engine_starts_and_its_number_stays() {
         engine().unwrap();
+        assert!(on_demand().unwrap().pooling_allocator_metrics().is_none());
+        assert!(pooled(&Limits::default()).unwrap().pooling_allocator_metrics().is_some());
+        let largest = Limits { memory_bytes: u64::MAX, lanes: limits::MAX_LANES, ..Limits::default() };
+        pooled(&largest).unwrap();
         assert_eq!(compatibility(), compatibility());
     }
 }

@@ -17,7 +17,6 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 /// What all lanes and the reader share.
 pub(crate) struct Shared {
-    pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) writing: Arc<Writing>,
     pub(crate) ticker: Arc<Ticker>,
@@ -99,7 +98,7 @@ fn run_task(shared: &Shared, task: Task, answers: Receiver<(AskId, Answer)>) -> 
     let writing = Arc::clone(&shared.writing);
     let questions = Questions::new(task.id, Arc::clone(&writing), answers, Arc::clone(&shared.ticker));
     let state = TaskState::new(task, shared.limits, questions, writing, Arc::clone(&shared.cancellation));
-    let mut store = store(&shared.engine, state);
+    let mut store = store(module.engine(), state);
     let end = match call(module, &mut store) {
         Ok(end) => end,
         Err(e) => stop::of_error(&e, store.data()),

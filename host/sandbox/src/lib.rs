@@ -9,6 +9,7 @@
 
 mod bindings;
 mod capability;
+mod code;
 #[cfg(feature = "compile")]
 pub mod compile;
 pub mod engine;

@@ -32,6 +32,27 @@ pub const INSTANCES: usize = 256;
 /// What one table element costs the host, in bytes: a pointer.
 pub const TABLE_ELEMENT_BYTES: u64 = 8;
 
+/// Core instances of a component that runs from the pool. A guest from one source has three: the module, and two small
+/// ones that glue it to the world. A component with more, with more than one memory, or with more or larger tables than
+/// below gets memory of its own for each task; only that takes longer, its limits are the same.
+pub const POOLED_INSTANCES: u32 = 16;
+/// Tables of a component that runs from the pool. A guest from one source has two.
+pub const POOLED_TABLES: u32 = 4;
+/// Elements that a table in the pool has room for: functions whose address a guest takes. Our own guests have hundreds. It
+/// can't grow beyond; what begins with more doesn't run from the pool.
+pub const POOLED_TABLE_ELEMENTS: usize = 64 * 1024;
+/// What a memory in the pool keeps when its task is over, in bytes, overwritten with zeroes: stack, data and first
+/// allocations of a guest that was linked as ours are. Fetching these pages from the kernel again takes longer than
+/// overwriting them; of a larger part the opposite is true.
+pub const POOLED_RESIDENT_BYTES: usize = 256 * 1024;
+/// The same for a table, in bytes: a page.
+pub const POOLED_TABLE_RESIDENT_BYTES: usize = 4096;
+/// Compiled code that isn't tried with the pool, in bytes: only interpreters are this large, they don't fit, and trying
+/// would cost a second copy of their code.
+pub const POOLED_CODE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest memory that there is, in bytes: a 32-bit index reaches no further.
+pub const LARGEST_MEMORY_BYTES: usize = 4 * 1024 * 1024 * 1024;
+
 /// Names that `partitions` may return. The largest organisations have some ten thousand accounts.
 pub const MAX_PARTITIONS: usize = 100_000;
 /// The longest partition, in bytes.

@@ -2,7 +2,11 @@
 
 use crate::bindings::v0_1::IntegrationPre;
 use crate::capability;
+use crate::code::Code;
+use crate::engine;
+use crate::limits;
 use crate::task::TaskState;
+use porthole_wire::Limits;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
@@ -13,6 +17,9 @@ const WORLD: &str = "porthole:integration/";
 /// Why a component can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
+    /// Wasmtime doesn't start.
+    #[error("wasmtime can't start: {0:#}")]
+    Engine(wasmtime::Error),
     /// Not code of this engine.
     #[error("the compiled code doesn't load: {0:#}")]
     Code(wasmtime::Error),
@@ -24,22 +31,47 @@ pub(crate) enum LoadError {
     World(wasmtime::Error),
 }
 
-/// Maps the code and links it.
-pub(crate) fn load(engine: &Engine, code: &[u8]) -> Result<IntegrationPre<TaskState>, LoadError> {
-    let component = deserialize(engine, code).map_err(LoadError::Code)?;
-    check_imports(engine, &component)?;
-    let mut linker = Linker::new(engine);
-    capability::link(&mut linker).map_err(LoadError::World)?;
-    let linked = linker.instantiate_pre(&component).map_err(LoadError::World)?;
-    IntegrationPre::new(linked).map_err(LoadError::World)
+/// An engine with the world linked for it, made before the code arrives.
+pub(crate) struct Loader {
+    engine: Engine,
+    linker: Linker<TaskState>,
 }
 
-#[expect(unsafe_code, reason = "machine code is trusted by whoever runs it")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes must be what an engine of this version made. The broker has checked their seal, a MAC over the
-    // module's digest, the engine's compatibility number and the code, which only it can make and only makes of what
-    // porthole-compile wrote. Were they something else, they would run within the walls that stand around this process.
-    unsafe { Component::deserialize(engine, code) }
+impl Loader {
+    /// For guests that run from the pool.
+    pub(crate) fn pooled(limits: &Limits) -> Result<Self, LoadError> {
+        Self::new(engine::pooled(limits).map_err(LoadError::Engine)?)
+    }
+
+    /// For all others.
+    fn on_demand() -> Result<Self, LoadError> {
+        Self::new(engine::on_demand().map_err(LoadError::Engine)?)
+    }
+
+    fn new(engine: Engine) -> Result<Self, LoadError> {
+        let mut linker = Linker::new(&engine);
+        capability::link(&mut linker).map_err(LoadError::World)?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Maps the code and links it. What doesn't fit the pool gets an engine without one.
+    pub(crate) fn load(self, code: &Code) -> Result<IntegrationPre<TaskState>, LoadError> {
+        if code.len() <= limits::POOLED_CODE_BYTES {
+            match self.map(code) {
+                Err(LoadError::Code(_)) => {}
+                loaded => return loaded,
+            }
+        }
+        drop(self);
+        Self::on_demand()?.map(code)
+    }
+
+    fn map(&self, code: &Code) -> Result<IntegrationPre<TaskState>, LoadError> {
+        let component = code.deserialize(&self.engine).map_err(LoadError::Code)?;
+        check_imports(&self.engine, &component)?;
+        let linked = self.linker.instantiate_pre(&component).map_err(LoadError::World)?;
+        IntegrationPre::new(linked).map_err(LoadError::World)
+    }
 }
 
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {

@@ -2,8 +2,9 @@
 //! nothing here is reachable from the programs.
 
 use crate::bindings::v0_1::IntegrationPre;
+use crate::code::{Code, CodePages};
 use crate::lane;
-use crate::load::load;
+use crate::load::Loader;
 use crate::meter::Ticker;
 use crate::question::Questions;
 use crate::task::{Cancellation, TaskState};
@@ -15,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 /// Why something can't be measured.
@@ -29,9 +30,12 @@ impl From<wasmtime::Error> for MeasureError {
     }
 }
 
+fn frozen(code: &[u8]) -> Result<Code, MeasureError> {
+    CodePages::of(code).freeze().map_err(|e| MeasureError(e.to_string()))
+}
+
 /// A loaded guest.
 pub struct Guest {
-    engine: Engine,
     module: IntegrationPre<TaskState>,
     limits: Limits,
     writing: Arc<Writing>,
@@ -47,12 +51,18 @@ impl Guest {
     /// # Errors
     /// When it doesn't load.
     pub fn load(code: &[u8], limits: Limits) -> Result<Self, MeasureError> {
-        let engine = crate::engine::engine()?;
-        let module = load(&engine, code).map_err(|e| MeasureError(crate::told(&e)))?;
+        let loader = Loader::pooled(&limits).map_err(|e| MeasureError(crate::told(&e)))?;
+        let module = loader.load(&frozen(code)?).map_err(|e| MeasureError(crate::told(&e)))?;
         let (broker, ours) = UnixStream::pair().map_err(|e| MeasureError(e.to_string()))?;
         let (_, writing) = halves(File::from(OwnedFd::from(ours)));
         let (ticker, cancellation) = (Arc::default(), Arc::default());
-        Ok(Self { engine, module, limits, writing: Arc::new(writing), ticker, cancellation, _broker: broker })
+        Ok(Self { module, limits, writing: Arc::new(writing), ticker, cancellation, _broker: broker })
+    }
+
+    /// Its tasks take their memory from the pool.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.module.engine().pooling_allocator_metrics().is_some()
     }
 
     /// From nothing to the end of a step: store, instance, the guest's calls. The step has to ask the broker for nothing.
@@ -73,7 +83,7 @@ impl Guest {
         let questions = Questions::new(task.id, Arc::clone(&self.writing), answered, Arc::clone(&self.ticker));
         let (writing, cancellation) = (Arc::clone(&self.writing), Arc::clone(&self.cancellation));
         let state = TaskState::new(task, self.limits, questions, writing, cancellation);
-        let mut store = lane::store(&self.engine, state);
+        let mut store = lane::store(self.module.engine(), state);
         let end = lane::call(&self.module, &mut store)?;
         let took = started.elapsed();
         if end == TaskEnd::Finished { Ok(took) } else { Err(MeasureError(format!("the step ended with {end:?}"))) }
@@ -93,11 +103,9 @@ impl Bare {
     ///
     /// # Errors
     /// When it isn't such a component.
-    #[expect(unsafe_code, reason = "machine code is trusted by whoever runs it")]
     pub fn load(code: &[u8]) -> Result<Self, MeasureError> {
-        let engine = crate::engine::engine()?;
-        // SAFETY: a benchmark hands over what porthole-compile made for it just now.
-        let component = unsafe { Component::deserialize(&engine, code) }?;
+        let engine = crate::engine::pooled(&Limits::default())?;
+        let component = frozen(code)?.deserialize(&engine)?;
         let run = component.get_export_index(None, "run").ok_or_else(|| MeasureError("no export `run`".to_owned()))?;
         let mut linker = Linker::new(&engine);
         linker.root().func_wrap("host", |_, (): ()| Ok(()))?;

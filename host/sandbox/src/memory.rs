@@ -12,7 +12,16 @@ pub(crate) struct Memory {
     peak: u64,
     /// What the last growth added, for the case that the kernel then refuses it.
     last: u64,
-    refused: Option<u64>,
+    refused: Option<Refused>,
+}
+
+/// What a guest asked for and didn't get.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    /// More than the sum of its memories and tables may be, in bytes.
+    Bytes(u64),
+    /// A table with more elements than its place in the pool has.
+    Elements(usize),
 }
 
 impl Memory {
@@ -27,14 +36,19 @@ impl Memory {
 
     /// The guest asked for more than it may have.
     pub(crate) fn refused(&self) -> Option<String> {
-        self.refused.map(|wanted| format!("asked for {wanted} bytes of memory, {} are allowed", self.limit))
+        self.refused.map(|refused| match refused {
+            Refused::Bytes(wanted) => format!("asked for {wanted} bytes of memory, {} are allowed", self.limit),
+            Refused::Elements(wanted) => {
+                format!("asked for a table of {wanted} elements, {} are allowed", limits::POOLED_TABLE_ELEMENTS)
+            }
+        })
     }
 
     /// False makes `memory.grow` answer -1, as the specification has it: a guest that can live with less may go on.
     fn grow(&mut self, by: u64) -> bool {
         let wanted = self.used.saturating_add(by);
         if wanted > self.limit {
-            self.refused = Some(wanted);
+            self.refused = Some(Refused::Bytes(wanted));
             return false;
         }
         self.used = wanted;
@@ -58,7 +72,11 @@ impl ResourceLimiter for Memory {
         Ok(())
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most == Some(limits::POOLED_TABLE_ELEMENTS) && desired > limits::POOLED_TABLE_ELEMENTS {
+            self.refused = Some(Refused::Elements(desired));
+            return Ok(false);
+        }
         let elements = desired.saturating_sub(current) as u64;
         Ok(self.grow(elements.saturating_mul(limits::TABLE_ELEMENT_BYTES)))
     }
@@ -105,6 +123,16 @@ mod tests {
         memory.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
         assert!(memory.memory_growing(0, 1000, None).unwrap());
         assert_eq!(memory.refused(), None);
+    }
+
+    #[test]
+    fn a_table_ends_where_its_place_in_the_pool_ends() {
+        let (mut memory, most) = (Memory::new(u64::MAX), limits::POOLED_TABLE_ELEMENTS);
+        assert!(memory.table_growing(0, most, Some(most)).unwrap());
+        assert!(!memory.table_growing(most, most + 1, Some(most)).unwrap());
+        assert!(memory.refused().unwrap().contains("a table of 65537 elements"));
+        // A table outside of the pool has the maximum that its module declares.
+        assert!(memory.table_growing(most, most + 1, Some(most + 1)).unwrap());
     }
 
     #[test]

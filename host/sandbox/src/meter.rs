@@ -5,7 +5,6 @@ use rustix::time::{ClockId, clock_gettime};
 use std::convert::Infallible;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
-use wasmtime::Engine;
 
 /// CPU time of the calling thread.
 pub(crate) fn thread_cpu() -> Duration {
@@ -35,13 +34,13 @@ impl Ticker {
     }
 
     /// The ticker's thread.
-    pub(crate) fn run(&self, engine: &Engine) -> Infallible {
+    pub(crate) fn run(&self, tick: impl Fn()) -> Infallible {
         loop {
             let computing = self.computing.lock().unwrap_or_else(PoisonError::into_inner);
             let guard = self.changed.wait_while(computing, |n| *n == 0).unwrap_or_else(PoisonError::into_inner);
             drop(guard);
             std::thread::sleep(crate::limits::EPOCH_TICK);
-            engine.increment_epoch();
+            tick();
         }
     }
 }

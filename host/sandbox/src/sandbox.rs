@@ -7,10 +7,10 @@
 //!
 //! Its end is the end of the socket. The exit codes below tell the rest; a signal is the kernel's or the operator's.
 
-use crate::engine;
+use crate::code::{self, Code, CodePages};
 use crate::lane::{self, DuplicateTask, Queue, Shared};
 use crate::limits;
-use crate::load::load;
+use crate::load::Loader;
 use crate::lockdown::{self, LockdownError};
 use crate::meter::Ticker;
 use crate::stop::cut;
@@ -98,8 +98,10 @@ pub(crate) fn broker_is_wrong() -> ! {
 fn serve(fd: RawFd, reading: &mut Reading, writing: &Arc<Writing>) -> Result<(), Fatal> {
     let Some((mut limits, allow_weak)) = start(reading)? else { return Ok(()) };
     limits.lanes = limits.lanes.clamp(1, limits::MAX_LANES);
+    code::learn_page_size();
     let isolation = lockdown::enter(fd, &lockdown::sandbox_ceilings(limits.lanes, limits.memory_bytes))?;
-    let shared = Arc::new(shared(limits, Arc::clone(writing))?);
+    let loader = Loader::pooled(&limits)?;
+    let shared = Arc::new(shared(limits, Arc::clone(writing)));
     start_threads(&shared)?;
     let isolation = lockdown::seal(isolation)?;
     if !allow_weak && !isolation.is_full() {
@@ -108,9 +110,8 @@ fn serve(fd: RawFd, reading: &mut Reading, writing: &Arc<Writing>) -> Result<(),
     let filtered = isolation.seccomp;
     writing.send(&FromSandbox::Ready { isolation });
 
-    let Some(code) = code(reading)? else { return Ok(()) };
-    let module = load(&shared.engine, &code)?;
-    drop(code);
+    let Some(code) = receive_code(reading)? else { return Ok(()) };
+    let module = loader.load(&code)?;
     if filtered {
         lockdown::forbid_new_code()?;
     }
@@ -134,24 +135,27 @@ fn start(reading: &mut Reading) -> Result<Option<(Limits, bool)>, Fatal> {
 }
 
 /// The second frame, and the code behind it.
-fn code(reading: &mut Reading) -> Result<Option<Vec<u8>>, Fatal> {
+fn receive_code(reading: &mut Reading) -> Result<Option<Code>, Fatal> {
     match reading.next()? {
         None => Ok(None),
-        Some(ToSandbox::Load { length: length @ ..=MAX_CODE_BYTES }) => Ok(reading.plain(length as usize)?),
+        Some(ToSandbox::Load { length: length @ ..=MAX_CODE_BYTES }) => {
+            let mut pages = CodePages::new(length as usize);
+            let Some(()) = reading.plain(pages.bytes())? else { return Ok(None) };
+            pages.freeze().map(Some).map_err(|e| Fatal::Start(e.to_string()))
+        }
         Some(_) => Err(Fatal::Turn),
     }
 }
 
-fn shared(limits: Limits, writing: Arc<Writing>) -> Result<Shared, Fatal> {
-    Ok(Shared {
-        engine: engine::engine().map_err(|e| Fatal::Start(format!("{e:#}")))?,
+fn shared(limits: Limits, writing: Arc<Writing>) -> Shared {
+    Shared {
         limits,
         writing,
         ticker: Arc::new(Ticker::default()),
         cancellation: Arc::new(Cancellation::default()),
         module: OnceLock::new(),
         queue: Queue::default(),
-    })
+    }
 }
 
 /// Starts the ticker and the lanes, and waits until each of them runs: the standard library finishes a thread's set-up
@@ -160,7 +164,15 @@ fn start_threads(shared: &Arc<Shared>) -> Result<(), Fatal> {
     let lanes = shared.limits.lanes as usize;
     let running = Arc::new(Barrier::new(lanes + 2));
     let ticker = Arc::clone(shared);
-    spawn("ticker", &running, move || ticker.ticker.run(&ticker.engine))?;
+    let tick = {
+        let shared = Arc::clone(shared);
+        move || {
+            if let Some(module) = shared.module.get() {
+                module.engine().increment_epoch();
+            }
+        }
+    };
+    spawn("ticker", &running, move || ticker.ticker.run(tick))?;
     for _ in 0..lanes {
         let lane = Arc::clone(shared);
         spawn("lane", &running, move || lane::run(&lane))?;

@@ -59,11 +59,10 @@ impl Reading {
         frame
     }
 
-    /// So many bytes, whatever they are; none when the broker has closed the socket.
-    pub(crate) fn plain(&mut self, length: usize) -> Result<Option<Vec<u8>>, WireError> {
-        let mut bytes = vec![0; length];
-        match (&*self.socket).read_exact(&mut bytes) {
-            Ok(()) => Ok(Some(bytes)),
+    /// Fills the room with what comes, whatever it is; none when the broker has closed the socket.
+    pub(crate) fn plain(&mut self, room: &mut [u8]) -> Result<Option<()>, WireError> {
+        match (&*self.socket).read_exact(room) {
+            Ok(()) => Ok(Some(())),
             Err(e) if ends(&e) => Ok(None),
             Err(e) => Err(WireError::Socket(e)),
         }

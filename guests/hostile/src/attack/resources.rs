@@ -21,14 +21,15 @@ pub(crate) fn cpu_loop(_: &Task) -> Result<(), StepError> {
     }
 }
 
-/// Calls itself for ever, with nothing in memory but a return address. Must end as the limit `stack`.
+/// Calls itself for ever, with nothing in its memory, where its other stack would end first. Must end as the limit `stack`.
 pub(crate) fn stack_overflow(_: &Task) -> Result<(), StepError> {
+    #[inline(never)]
     fn deeper(n: u64) -> u64 {
-        // Through a pointer, or the compiler makes a loop of it.
-        let next: fn(u64) -> u64 = black_box(deeper);
-        next(n + 1) ^ n
+        // An end that is never reached, and work on the way back that can't be done on the way there: or the compiler makes
+        // a loop of it.
+        if n == u64::MAX { 0 } else { deeper(n + 1).rotate_left(7) ^ n }
     }
-    black_box(deeper(0));
+    black_box(deeper(black_box(0)));
     Ok(())
 }
 

@@ -21,7 +21,11 @@ pub struct Ceilings {
 pub fn sandbox_ceilings(lanes: u32, memory_bytes: u64) -> Ceilings {
     let lanes = u64::from(lanes);
     let memories = lanes.saturating_mul(limits::MEMORIES as u64);
-    let data = lanes.saturating_mul(memory_bytes.saturating_add(limits::DATA_LANE_BYTES));
+    let tables = u64::from(limits::POOLED_TABLES)
+        .saturating_mul(limits::POOLED_TABLE_ELEMENTS as u64)
+        .saturating_mul(limits::TABLE_ELEMENT_BYTES);
+    let lane = memory_bytes.saturating_add(tables).saturating_add(limits::DATA_LANE_BYTES);
+    let data = lanes.saturating_mul(lane);
     Ceilings {
         address_bytes: memories
             .saturating_mul(limits::MEMORY_RESERVATION_BYTES)

@@ -1,9 +1,10 @@
 //! The compiler process, and components that it or the loader must refuse.
 
-use crate::artifacts::{SANDBOX, compatibility, compile, compile_framed, compiler, component};
+use crate::artifacts::{SANDBOX, compatibility, compile, compile_framed, compiler, component, hostile};
 use crate::broker::{Broker, limits};
 use crate::raw;
-use porthole_wire::Limits;
+use porthole_sandbox::measure::Guest;
+use porthole_wire::{Limits, TaskEnd};
 
 #[test]
 fn both_binaries_agree_on_the_engine() {
@@ -51,6 +52,23 @@ fn a_table_bomb_ends_at_the_memory_limit() {
     let outcome = broker.attack("any");
     assert_eq!(outcome.limit(), "memory");
     assert!(outcome.usage.memory_bytes <= 32 << 20);
+}
+
+#[test]
+fn a_task_finds_nothing_of_the_one_whose_memory_it_gets() {
+    let code = compile(&component(&raw::leaves_its_mark()));
+    assert!(Guest::load(code.parts().1, limits()).unwrap().is_pooled());
+    let mut broker = Broker::load(Limits { cpu_ms: 10_000, ..limits() }, code.parts().1).unwrap();
+    for _ in 0..5 {
+        assert_eq!(broker.attack("any").end, TaskEnd::Finished);
+    }
+}
+
+#[test]
+fn a_guest_from_one_source_runs_from_the_pool_and_a_larger_one_on_its_own() {
+    assert!(Guest::load(hostile(), limits()).unwrap().is_pooled());
+    let large = compile(&component(&raw::large_memory()));
+    assert!(!Guest::load(large.parts().1, limits()).unwrap().is_pooled());
 }
 
 #[test]

@@ -27,6 +27,71 @@ pub(crate) fn large_memory() -> Vec<u8> {
     guest(run, 1024)
 }
 
+/// Fails unless everything that it has is as its module says, and leaves all of it changed: memory (but for the first
+/// page, where the world's values pass), a grown memory, data, a global, a table.
+pub(crate) fn leaves_its_mark() -> Vec<u8> {
+    let at = |offset| MemArg { offset, align: 2, memory_index: 0 };
+    let mut run = Function::new([(1, ValType::I32)]);
+    let fail_if = |run: &mut Function| {
+        run.instruction(&Instruction::If(BlockType::Empty))
+            .instruction(&Instruction::Unreachable)
+            .instruction(&Instruction::End);
+    };
+    // From the local's address to the end of memory: all zero, and then all ones.
+    let scan = |run: &mut Function| {
+        run.instruction(&Instruction::Loop(BlockType::Empty))
+            .instruction(&Instruction::LocalGet(4))
+            .instruction(&Instruction::I32Load(at(0)));
+        fail_if(run);
+        run.instruction(&Instruction::LocalGet(4))
+            .instruction(&Instruction::I32Const(-1))
+            .instruction(&Instruction::I32Store(at(0)))
+            .instruction(&Instruction::LocalGet(4))
+            .instruction(&Instruction::I32Const(4))
+            .instruction(&Instruction::I32Add)
+            .instruction(&Instruction::LocalTee(4))
+            .instruction(&Instruction::MemorySize(0))
+            .instruction(&Instruction::I32Const(16))
+            .instruction(&Instruction::I32Shl)
+            .instruction(&Instruction::I32LtU)
+            .instruction(&Instruction::BrIf(0))
+            .instruction(&Instruction::End);
+    };
+    let data = i32::try_from(DATA_AT).unwrap();
+    run.instruction(&Instruction::I32Const(data))
+        .instruction(&Instruction::I32Load(at(0)))
+        .instruction(&Instruction::I32Const(i32::from_le_bytes(*DATA)))
+        .instruction(&Instruction::I32Ne);
+    fail_if(&mut run);
+    run.instruction(&Instruction::I32Const(data))
+        .instruction(&Instruction::I32Const(-1))
+        .instruction(&Instruction::I32Store(at(0)))
+        .instruction(&Instruction::GlobalGet(0));
+    fail_if(&mut run);
+    run.instruction(&Instruction::I32Const(1)).instruction(&Instruction::GlobalSet(0));
+    run.instruction(&Instruction::TableSize(0));
+    fail_if(&mut run);
+    run.instruction(&Instruction::RefNull(HeapType::FUNC))
+        .instruction(&Instruction::I32Const(1000))
+        .instruction(&Instruction::TableGrow(0))
+        .instruction(&Instruction::Drop)
+        .instruction(&Instruction::I32Const(65536))
+        .instruction(&Instruction::LocalSet(4));
+    scan(&mut run);
+    run.instruction(&Instruction::I32Const(32))
+        .instruction(&Instruction::MemoryGrow(0))
+        .instruction(&Instruction::I32Const(8))
+        .instruction(&Instruction::I32Ne);
+    fail_if(&mut run);
+    scan(&mut run);
+    run.instruction(&Instruction::I32Const(0)).instruction(&Instruction::End);
+    guest(run, 8)
+}
+
+/// Where a guest's data lies, and what it is.
+const DATA_AT: u32 = 8192;
+const DATA: &[u8; 4] = b"data";
+
 /// Uses an instruction of a feature that is off.
 pub(crate) fn tail_caller() -> Vec<u8> {
     let mut run = Function::new([]);
@@ -53,6 +118,10 @@ fn guest(run: Function, memory_pages: u64) -> Vec<u8> {
     let memory =
         MemoryType { minimum: memory_pages, maximum: None, memory64: false, shared: false, page_size_log2: None };
     memories.memory(memory);
+    let mut globals = GlobalSection::new();
+    globals.global(GlobalType { val_type: ValType::I32, mutable: true, shared: false }, &ConstExpr::i32_const(0));
+    let mut data = DataSection::new();
+    data.active(0, &ConstExpr::i32_const(DATA_AT.cast_signed()), DATA.iter().copied());
     let mut exports = ExportSection::new();
     exports.export("memory", ExportKind::Memory, 0);
     exports.export("porthole:integration/steps@0.1.0#run", ExportKind::Func, 0);
@@ -66,7 +135,8 @@ fn guest(run: Function, memory_pages: u64) -> Vec<u8> {
         code.function(&function);
     }
     let mut module = Module::new();
-    module.section(&types).section(&functions).section(&tables).section(&memories).section(&exports).section(&code);
+    module.section(&types).section(&functions).section(&tables).section(&memories).section(&globals);
+    module.section(&exports).section(&code).section(&data);
     with_world(module.finish())
 }
 
