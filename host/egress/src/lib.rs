@@ -29,6 +29,7 @@ mod stored_reply;
 mod tls;
 mod token;
 mod validator;
+mod windows;
 
 pub use check::{CheckLine, Checker, Decision};
 pub use client::CONNECT_TIMEOUT;

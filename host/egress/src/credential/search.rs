@@ -1,30 +1,29 @@
-//! Finding many byte strings in one pass (Wu and Manber, 1994), in tables that can be wiped. The automata of ready-made
-//! crates hold the needles in their states and leave them in memory.
-//!
-//! The last three bytes of a window say how far it can move on. With needles as long as tokens are, most bytes of a body
-//! are never looked at.
+//! Finding the forms of secrets in a body, in one pass and with tables that can be wiped: see [`crate::windows`].
 
 use super::needle::Needle;
+use crate::windows::{BLOCK, BlockHash, Windows};
 use std::ops::Range;
 use zeroize::Zeroizing;
-
-/// How many bytes at the end of a window are looked at together.
-const BLOCK: usize = 3;
-/// One entry for each hash of a block.
-const TABLE: usize = 1 << 16;
-/// The longest window, in bytes: what a table entry can count.
-const MAX_WINDOW: usize = 255;
 
 /// Needles, ready to be looked for.
 #[derive(Default)]
 pub(super) struct Search {
     needles: Vec<Needle>,
-    /// The length of the shortest needle. Every needle is found by its first `window` bytes.
-    window: usize,
-    /// How far a window can move, by the hash of its last block. Empty when there are no needles.
-    moves: Zeroizing<Vec<u8>>,
+    windows: Windows<Exact>,
     /// The needles whose window ends in a block: hash and index in one number, sorted.
     ends: Zeroizing<Vec<u32>>,
+}
+
+/// Every byte counts.
+struct Exact;
+
+impl BlockHash for Exact {
+    const COUNT: usize = 1 << 16;
+
+    fn hash(block: &[u8]) -> usize {
+        // Shifts and sums only: tables of multipliers would not beat the cache.
+        block.iter().fold(0, |hash: u16, byte| hash.rotate_left(5) ^ u16::from(*byte)).into()
+    }
 }
 
 impl Search {
@@ -33,62 +32,34 @@ impl Search {
         needles.retain(|needle| needle.bytes.len() >= BLOCK);
         // The index has sixteen bits: a hundred secrets of the longest kind.
         needles.truncate(usize::from(u16::MAX));
-        let Some(window) = needles.iter().map(|needle| needle.bytes.len()).min() else { return Self::default() };
-        let window = window.min(MAX_WINDOW);
-        let furthest = window - BLOCK + 1;
-        let mut moves = Zeroizing::new(vec![u8::try_from(furthest).unwrap_or(u8::MAX); TABLE]);
-        let mut ends = Zeroizing::new(Vec::with_capacity(needles.len()));
-        for (index, needle) in (0_u32..).zip(&needles) {
-            for (at, block) in needle.bytes.windows(BLOCK).take(furthest).enumerate() {
-                let hash = hash(block);
-                let left = furthest - 1 - at;
-                if let Some(entry) = moves.get_mut(usize::from(hash)) {
-                    *entry = (*entry).min(u8::try_from(left).unwrap_or(u8::MAX));
-                }
-                if left == 0 {
-                    ends.push(u32::from(hash) << 16 | index);
-                }
-            }
-        }
+        let windows = Windows::new(needles.iter().map(|needle| needle.bytes.as_slice()));
+        let end = |(index, needle): (u32, &Needle)| (windows.end_of(&needle.bytes) << 16) as u32 | index;
+        let mut ends: Zeroizing<Vec<u32>> = Zeroizing::new((0..).zip(&needles).map(end).collect());
         ends.sort_unstable();
-        Self { needles, window, moves, ends }
+        Self { needles, windows, ends }
     }
 
     /// Where needles stand, sorted, apart from each other. Needles that overlap or touch give one place.
     pub(super) fn find(&self, body: &[u8]) -> Vec<Range<usize>> {
         let mut places: Vec<Range<usize>> = Vec::new();
-        if self.moves.is_empty() {
-            return places;
-        }
-        let mut end = self.window;
-        while let Some(block) = body.get(end.saturating_sub(BLOCK)..end) {
-            let hash = hash(block);
-            let ahead = self.moves.get(usize::from(hash)).copied().unwrap_or(0);
-            if ahead > 0 {
-                end += usize::from(ahead);
-                continue;
-            }
-            let start = end - self.window;
+        let mut from = 0;
+        while let Some((start, hash)) = self.windows.next(body, from) {
             let here = body.get(start..).unwrap_or_default();
             for needle in self.ending_in(hash).filter(|needle| here.starts_with(&needle.bytes)) {
                 join(&mut places, widened(body, start, needle));
             }
             // One on, not past the needle: another may begin inside it and end after it.
-            end += 1;
+            from = start + 1;
         }
         places
     }
 
-    fn ending_in(&self, hash: u16) -> impl Iterator<Item = &Needle> {
-        let first = self.ends.partition_point(|entry| entry >> 16 < u32::from(hash));
-        let same = self.ends.iter().skip(first).take_while(move |entry| *entry >> 16 == u32::from(hash));
+    fn ending_in(&self, hash: usize) -> impl Iterator<Item = &Needle> {
+        let of = |entry: &u32| (entry >> 16) as usize;
+        let first = self.ends.partition_point(|entry| of(entry) < hash);
+        let same = self.ends.iter().skip(first).take_while(move |entry| of(entry) == hash);
         same.filter_map(|entry| self.needles.get((entry & 0xffff) as usize))
     }
-}
-
-fn hash(block: &[u8]) -> u16 {
-    // Shifts and sums only: tables of multipliers would not beat the cache.
-    block.iter().fold(0, |hash: u16, byte| hash.rotate_left(5) ^ u16::from(*byte))
 }
 
 /// The place of a needle, with the base64 characters around it that share bits with it, and the padding after them.

@@ -9,6 +9,7 @@
 //! them for a secret says so in its `scrub` rules.
 
 use super::walk::{past_space, past_string};
+use crate::windows::{BlockHash, Windows};
 use std::ops::Range;
 
 /// A name and why it is here.
@@ -59,24 +60,26 @@ pub(super) const KEYS: &[Key] = &[
     key("connection_string", "databases and queues: address and password in one"),
 ];
 
-/// How many bytes are looked at together: those that end a window.
-const BLOCK: usize = 3;
-/// One entry for each hash of a block: small enough to stay beside what is searched.
-const TABLE: usize = 1 << 13;
-
-/// The names, ready to be looked for.
-///
-/// With its quotes a name is nobody else's ending. Each is found by its first bytes, as many as the shortest has: a window
-/// of that length moves on by as far as its last block allows, which is nearly all of it where no name is near (the
-/// search of Wu and Manber). A body is looked at in every fifth place or so.
+/// The names, ready to be looked for. With its quotes a name is nobody else's ending.
 #[derive(Debug)]
 pub(super) struct Names {
     /// In every spelling, with quotes, in lower case, sorted.
     quoted: Vec<Vec<u8>>,
-    window: usize,
     longest: usize,
-    /// How far a window can move, by the hash of its last block.
-    moves: Vec<u8>,
+    windows: Windows<AnyCase>,
+}
+
+/// Letters count in either case.
+#[derive(Debug)]
+struct AnyCase;
+
+impl BlockHash for AnyCase {
+    /// Small enough to stay beside what is searched.
+    const COUNT: usize = 1 << 13;
+
+    fn hash(block: &[u8]) -> usize {
+        block.iter().fold(0, |hash, byte| (hash << 4 ^ usize::from(byte & 0x1f)) % Self::COUNT)
+    }
 }
 
 impl Names {
@@ -85,19 +88,9 @@ impl Names {
         let mut quoted: Vec<Vec<u8>> = spellings.map(|name| format!("\"{name}\"").into_bytes()).collect();
         quoted.sort_unstable();
         quoted.dedup();
-        let lengths = || quoted.iter().map(Vec::len);
-        let (window, longest) = (lengths().min().unwrap_or(BLOCK), lengths().max().unwrap_or(BLOCK));
-        let furthest = (window - BLOCK + 1).min(usize::from(u8::MAX));
-        let mut moves = vec![u8::try_from(furthest).unwrap_or(u8::MAX); TABLE];
-        for name in &quoted {
-            for (at, block) in name.windows(BLOCK).take(furthest).enumerate() {
-                let left = u8::try_from(furthest - 1 - at).unwrap_or(u8::MAX);
-                if let Some(entry) = moves.get_mut(hash(block)) {
-                    *entry = left.min(*entry);
-                }
-            }
-        }
-        Self { quoted, window, longest, moves }
+        let longest = quoted.iter().map(Vec::len).max().unwrap_or_default();
+        let windows = Windows::new(quoted.iter().map(Vec::as_slice));
+        Self { quoted, longest, windows }
     }
 
     /// The strings, not empty, that stand under one of the names.
@@ -123,20 +116,14 @@ impl Names {
 
     /// Where names stand, with their quotes, in whatever case.
     fn find<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-        let mut end = self.window;
+        let mut from = 0;
         std::iter::from_fn(move || {
-            while let Some(block) = body.get(end.saturating_sub(BLOCK)..end) {
-                let ahead = self.moves.get(hash(block)).copied().unwrap_or(0);
-                if ahead > 0 {
-                    end += usize::from(ahead);
-                    continue;
-                }
-                let start = end - self.window;
+            while let Some((start, _)) = self.windows.next(body, from) {
                 if let Some(length) = body.get(start..).and_then(|here| self.length(here)) {
-                    end = start + length + self.window;
-                    return Some(start..start + length);
+                    from = start + length;
+                    return Some(start..from);
                 }
-                end += 1;
+                from = start + 1;
             }
             None
         })
@@ -149,11 +136,6 @@ impl Names {
         let name = here.get(..length)?.to_ascii_lowercase();
         self.quoted.binary_search(&name).is_ok().then_some(length)
     }
-}
-
-/// The same for letters of either case.
-fn hash(block: &[u8]) -> usize {
-    block.iter().fold(0, |hash, byte| (hash << 4 ^ usize::from(byte & 0x1f)) % TABLE)
 }
 
 #[cfg(test)]
