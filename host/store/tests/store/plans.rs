@@ -13,7 +13,7 @@ use porthole_model::run::RunMode;
 use porthole_model::stored_reply::{ReplyKey, Shape};
 use porthole_store::audit::read::LogTx;
 use porthole_store::audit::sequence;
-use porthole_store::calls::{self, CallEnd, Decision, NewCall};
+use porthole_store::calls::{self, CallEnd, DeniedCall, EndedCall, NewCall};
 use porthole_store::graph::EntityFilter;
 use porthole_store::log::{self as run_log, Level, NewLine, Source};
 use porthole_store::run_slices::{self, SliceEnd};

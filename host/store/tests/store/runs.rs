@@ -297,7 +297,7 @@ async fn a_tenant_cannot_record_calls_of_anothers_run() {
     let world = World::new().await;
     world.queue(&world.instance).await;
     let claim = world.claim().await.claim;
-    let stranger = Claim { tenant: porthole_model::id::TenantId::random(), ..claim };
+    let stranger = Claim { tenant: porthole_model::id::TenantId::new(), ..claim };
     let refused = calls::begin(world.store(), &stranger, &ctx(), &[call(1)]).await.unwrap_err();
     assert!(refused.is_stale_claim(), "{refused}");
     assert!(calls::list(&mut world.tx().await, claim.run, 0, 10).await.unwrap().is_empty());
