@@ -2,6 +2,7 @@
 //! place where it will run, and isn't copied again; fetching fresh pages for a copy takes longer than everything else that
 //! is done to load a module.
 
+use crate::limits;
 use rustix::mm::MprotectFlags;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -24,6 +25,18 @@ impl CodePages {
         let start = all.as_ptr().align_offset(page).min(page);
         let pages = all.get_mut(start..start.saturating_add(whole)).unwrap_or_default();
         Self { length: length.min(pages.len()), pages }
+    }
+
+    /// Room for code of a usual size, with its memory at hand: a sandbox that waits for its run fetches it while it waits.
+    pub(crate) fn ready() -> Self {
+        let mut pages = Self::new(limits::READY_CODE_BYTES);
+        std::hint::black_box(pages.bytes()).fill(0);
+        pages
+    }
+
+    /// The same room, or a larger one.
+    pub(crate) fn fit(self, length: usize) -> Self {
+        if length > self.pages.len() { Self::new(length) } else { Self { length, ..self } }
     }
 
     /// Pages with this code.
@@ -123,11 +136,13 @@ mod tests {
     #[test]
     fn code_lies_in_whole_pages_of_its_own() {
         let page = rustix::param::page_size();
-        for length in [0, 1, page - 1, page, page + 1, 300_000] {
+        for length in [0, 1, page - 1, page, page + 1, 500_000] {
             let mut pages = CodePages::of(&vec![7; length]);
             assert_eq!(pages.bytes(), vec![7; length]);
             assert_eq!((pages.pages.as_ptr().addr() % page, pages.pages.len() % page), (0, 0));
             assert_eq!(pages.freeze().unwrap().len(), length);
+            let fitted = CodePages::ready().fit(length + limits::READY_CODE_BYTES / 2);
+            assert_eq!(fitted.freeze().unwrap().len(), length + limits::READY_CODE_BYTES / 2);
         }
     }
 }

@@ -60,7 +60,7 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_tables_per_module(limits::POOLED_TABLES)
         .table_elements(limits::POOLED_TABLE_ELEMENTS)
         .table_keep_resident(limits::POOLED_TABLE_RESIDENT_BYTES)
-        // A slot is clean before the task that used it is reported as done.
+        // A slot is clean before the lane that used it takes its next task.
         .decommit_batch_size(1)
         // It would need a descriptor.
         .pagemap_scan(Enabled::No);

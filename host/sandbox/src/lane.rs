@@ -86,14 +86,16 @@ pub(crate) fn run(shared: &Shared) -> Infallible {
         let (task, answers) = shared.queue.next();
         let id = task.id;
         shared.ticker.enter();
-        let (end, usage) = run_task(shared, task, answers);
+        let (end, usage, store) = run_task(shared, task, answers);
         shared.ticker.leave();
         shared.queue.ended(id);
         shared.writing.send(&FromSandbox::Done { task: id, end, usage });
+        // The task's memory is cleaned here, while the broker learns of its end, and before this lane takes the next task.
+        drop(store);
     }
 }
 
-fn run_task(shared: &Shared, task: Task, answers: Receiver<(AskId, Answer)>) -> (TaskEnd, Usage) {
+fn run_task(shared: &Shared, task: Task, answers: Receiver<(AskId, Answer)>) -> (TaskEnd, Usage, Store<TaskState>) {
     let Some(module) = shared.module.get() else { crate::sandbox::broker_is_wrong() };
     let writing = Arc::clone(&shared.writing);
     let questions = Questions::new(task.id, Arc::clone(&writing), answers, Arc::clone(&shared.ticker));
@@ -106,7 +108,8 @@ fn run_task(shared: &Shared, task: Task, answers: Receiver<(AskId, Answer)>) -> 
     let state = store.data_mut();
     let unseen = state.questions.settle();
     state.flush_progress();
-    (settled(end, unseen, state.refused()), state.usage())
+    let (end, usage) = (settled(end, unseen, state.refused()), state.usage());
+    (end, usage, store)
 }
 
 pub(crate) fn store(engine: &Engine, state: TaskState) -> Store<TaskState> {

@@ -50,6 +50,9 @@ pub const POOLED_TABLE_RESIDENT_BYTES: usize = 4096;
 /// Compiled code that isn't tried with the pool, in bytes: only interpreters are this large, they don't fit, and trying
 /// would cost a second copy of their code.
 pub const POOLED_CODE_BYTES: usize = 16 * 1024 * 1024;
+/// Room for code that a sandbox holds while it waits for it, in bytes: guests of the SDK have some 550 KiB, and an idle
+/// sandbox stays below 1 MiB. What is larger is fetched when it comes.
+pub const READY_CODE_BYTES: usize = 640 * 1024;
 /// The largest memory that there is, in bytes: a 32-bit index reaches no further.
 pub const LARGEST_MEMORY_BYTES: usize = 4 * 1024 * 1024 * 1024;
 

@@ -101,6 +101,7 @@ fn serve(fd: RawFd, reading: &mut Reading, writing: &Arc<Writing>) -> Result<(),
     code::learn_page_size();
     let isolation = lockdown::enter(fd, &lockdown::sandbox_ceilings(limits.lanes, limits.memory_bytes))?;
     let loader = Loader::pooled(&limits)?;
+    let pages = CodePages::ready();
     let shared = Arc::new(shared(limits, Arc::clone(writing)));
     start_threads(&shared)?;
     let isolation = lockdown::seal(isolation)?;
@@ -110,7 +111,7 @@ fn serve(fd: RawFd, reading: &mut Reading, writing: &Arc<Writing>) -> Result<(),
     let filtered = isolation.seccomp;
     writing.send(&FromSandbox::Ready { isolation });
 
-    let Some(code) = receive_code(reading)? else { return Ok(()) };
+    let Some(code) = receive_code(reading, pages)? else { return Ok(()) };
     let module = loader.load(&code)?;
     if filtered {
         lockdown::forbid_new_code()?;
@@ -135,11 +136,11 @@ fn start(reading: &mut Reading) -> Result<Option<(Limits, bool)>, Fatal> {
 }
 
 /// The second frame, and the code behind it.
-fn receive_code(reading: &mut Reading) -> Result<Option<Code>, Fatal> {
+fn receive_code(reading: &mut Reading, pages: CodePages) -> Result<Option<Code>, Fatal> {
     match reading.next()? {
         None => Ok(None),
         Some(ToSandbox::Load { length: length @ ..=MAX_CODE_BYTES }) => {
-            let mut pages = CodePages::new(length as usize);
+            let mut pages = pages.fit(length as usize);
             let Some(()) = reading.plain(pages.bytes())? else { return Ok(None) };
             pages.freeze().map(Some).map_err(|e| Fatal::Start(e.to_string()))
         }
