@@ -90,7 +90,7 @@ pub mod bindings {
     });
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "arena"))]
 mod arena;
 mod call;
 mod cx;
