@@ -12,7 +12,7 @@ mod sorted;
 use hashbrown::HashTable;
 use porthole_model::object::{ContentHash, KeyHash};
 use porthole_store::staging::ObjectKind;
-use sorted::{Loading, Sorted};
+use sorted::{Known, Loading, Sorted, leading, ordinal};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -35,16 +35,6 @@ const KEPT: u32 = 1 << 30;
 const FRESH: u32 = 1 << 29;
 /// The number of the owner. There is at most one for each object.
 const OWNER: u32 = FRESH - 1;
-
-/// An object that the graph held when the run started.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    key: KeyHash,
-    /// Replaced by what the run saw.
-    content: ContentHash,
-    /// The owner's number, [`SEEN`], [`KEPT`] and [`FRESH`].
-    owner: u32,
-}
 
 /// An object that the graph didn't hold, since the last merge.
 #[derive(Debug, Clone, Copy)]
@@ -396,23 +386,6 @@ impl Digest {
     fn finish(mut self) -> [u8; 32] {
         *self.hasher.update(&self.bytes).finalize().as_bytes()
     }
-}
-
-/// A key as a number, in the order of keys.
-fn ordinal(key: KeyHash) -> u128 {
-    u128::from_be_bytes(key.0)
-}
-
-/// The first 64 bits of a key.
-fn leading(key: KeyHash) -> u64 {
-    // The upper half is what is wanted.
-    (ordinal(key) >> 64) as u64
-}
-
-/// The range of keys that begin with these 64 bits, when so many bits tell ranges apart.
-fn range_of(leading: u64, bits: u32) -> usize {
-    // At most 24 bits are left.
-    leading.checked_shr(64 - bits).unwrap_or(0) as usize
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! piece of a file whose pages the kernel keeps as long as there is room. More rows than the budget are sorted piece by
 //! piece and merged.
 
-use super::{Known, leading, ordinal, range_of};
 use porthole_model::object::{ContentHash, KeyHash};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,6 +18,16 @@ const ROW_BYTES: usize = 36;
 const RANGE_ROWS: usize = 8;
 /// What is read or written at once when a file is gone through from end to end, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// An object of the index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) key: KeyHash,
+    /// Replaced by what the run saw.
+    pub(super) content: ContentHash,
+    /// The owner's number and what is to be remembered of the object; the index knows.
+    pub(super) owner: u32,
+}
 
 /// Rows on their way in, in any order.
 #[derive(Debug)]
@@ -300,4 +309,21 @@ fn row_of(bytes: &[u8; ROW_BYTES]) -> Known {
     content.copy_from_slice(second);
     owner.copy_from_slice(third);
     Known { key: KeyHash(key), content: ContentHash(content), owner: u32::from_le_bytes(owner) }
+}
+
+/// A key as a number, in the order of keys.
+pub(super) fn ordinal(key: KeyHash) -> u128 {
+    u128::from_be_bytes(key.0)
+}
+
+/// The first 64 bits of a key.
+pub(super) fn leading(key: KeyHash) -> u64 {
+    // The upper half is what is wanted.
+    (ordinal(key) >> 64) as u64
+}
+
+/// The range of keys that begin with these 64 bits, when so many bits tell ranges apart.
+fn range_of(leading: u64, bits: u32) -> usize {
+    // At most 24 bits are left.
+    leading.checked_shr(64 - bits).unwrap_or(0) as usize
 }
