@@ -42,18 +42,10 @@ impl Reading {
     /// The next frame; none when the broker has closed the socket.
     pub(crate) fn next(&mut self) -> Result<Option<ToSandbox>, WireError> {
         let mut head = [0; 4];
-        match (&*self.socket).read_exact(&mut head) {
-            Ok(()) => {}
-            Err(e) if ends(&e) => return Ok(None),
-            Err(e) => return Err(WireError::Socket(e)),
-        }
+        let Some(()) = fill(&self.socket, &mut head)? else { return Ok(None) };
         let length = porthole_wire::length(head, MAX_TO_SANDBOX_BYTES).map_err(WireError::Frame)?;
         self.buffer.resize(length, 0);
-        match (&*self.socket).read_exact(&mut self.buffer) {
-            Ok(()) => {}
-            Err(e) if ends(&e) => return Ok(None),
-            Err(e) => return Err(WireError::Socket(e)),
-        }
+        let Some(()) = fill(&self.socket, &mut self.buffer)? else { return Ok(None) };
         let frame = porthole_wire::decode(&self.buffer).map(Some).map_err(WireError::Frame);
         porthole_wire::keep_room(&mut self.buffer);
         frame
@@ -61,11 +53,15 @@ impl Reading {
 
     /// Fills the room with what comes, whatever it is; none when the broker has closed the socket.
     pub(crate) fn plain(&mut self, room: &mut [u8]) -> Result<Option<()>, WireError> {
-        match (&*self.socket).read_exact(room) {
-            Ok(()) => Ok(Some(())),
-            Err(e) if ends(&e) => Ok(None),
-            Err(e) => Err(WireError::Socket(e)),
-        }
+        fill(&self.socket, room)
+    }
+}
+
+fn fill(mut socket: &File, room: &mut [u8]) -> Result<Option<()>, WireError> {
+    match socket.read_exact(room) {
+        Ok(()) => Ok(Some(())),
+        Err(e) if ends(&e) => Ok(None),
+        Err(e) => Err(WireError::Socket(e)),
     }
 }
 
