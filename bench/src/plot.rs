@@ -7,10 +7,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
-const WIDTH: u32 = 1_000;
+const WIDTH: u32 = 1_200;
 const ROW_HEIGHT: u32 = 26;
-/// Room for the names of the figures.
-const NAMES: i32 = 470;
+/// Room for the names of the figures and, in it, for what was measured.
+const NAMES: i32 = 690;
+const VALUES: i32 = 210;
 /// The axis ends here, whatever was measured: a goal missed by a factor of 8, and one met sixteen-fold.
 const AXIS: (f64, f64) = (0.125, 16.0);
 const MET: RGBColor = RGBColor(34, 139, 87);
@@ -77,7 +78,7 @@ fn goals(file: &Path, report: &Report) -> Result<()> {
         let style = |size| ("sans-serif", size).into_font().color(&INK);
         let middle = chart.backend_coord(&(1.0, top - 0.5)).1;
         let right = Pos::new(HPos::Right, VPos::Center);
-        root.draw_text(&row.figure, &style(13).pos(right), (NAMES - 110, middle))?;
+        root.draw_text(&row.figure, &style(13).pos(right), (NAMES - VALUES, middle))?;
         root.draw_text(&measured, &style(11).pos(right), (NAMES + 4, middle))?;
     }
     chart.draw_series([PathElement::new([(1.0, 0.0), (1.0, f64::from(count))], INK.stroke_width(2))])?;
