@@ -24,6 +24,7 @@ mod pointer;
 pub mod reason;
 pub mod rule;
 pub mod run;
+pub mod session_policy;
 pub mod slice;
 pub mod stored_reply;
 mod text;
