@@ -3,6 +3,7 @@
 //!
 //! There are four proofs and no fifth way. What isn't proved is refused.
 
+pub mod actions;
 mod graphql;
 
 use crate::finding::Finding;
