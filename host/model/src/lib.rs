@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod brake;
 pub mod context;
+mod element;
 pub mod grant;
 pub mod grant_proposal;
 mod hash;
