@@ -65,7 +65,7 @@ fn each_mistake_is_named_with_its_line() {
         ("[rate]\n", "[raet]\n", "[rate]", "unknown key `raet` (hint: did you mean `rate`?)"),
         ("pages = \"link\"", "pages = \"links\"", "", "`links` is no way to page"),
         ("empty-on = [404]", "empty_on = [404]", "", "unknown key `empty_on` (hint: did you mean `empty-on`?)"),
-        ("empty-on = [404]", "empty-on = [\"404\"]", "", "must be a whole number"),
+        ("empty-on = [404]", "empty-on = [\"none\"]", "", "neither a status"),
         ("empty-on = [404]", "empty-on = [-1]", "", "must be a whole number"),
         ("auth = \"api\"", "auth = \"apl\"", "", "no credential has the slot `apl` (hint: did you mean `api`?)"),
         (
