@@ -46,6 +46,8 @@ pub struct Inspection {
     pub credentials: Vec<CredentialLine>,
     /// The steps, in the order of the manifest.
     pub steps: Vec<StepLine>,
+    /// The rules by which its entities are related to others of the tenant, each in one line, by id.
+    pub mappings: BTreeMap<String, String>,
     /// How fast it asks.
     pub rate: Rate,
     /// Why it would be refused, and what someone should look at. Empty for a module in order.
@@ -206,6 +208,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
         config: config(&manifest),
         credentials: credentials(&manifest),
         steps: steps(&manifest),
+        mappings: manifest.mappings.iter().map(|m| (m.id.to_string(), m.to_string())).collect(),
         rate: manifest.rate,
         findings,
         module: manifest.module,
