@@ -100,7 +100,7 @@ GRANT EXECUTE ON FUNCTION trait_options(jsonb, text, boolean), trait_words(jsonb
 
 -- What the rules that are on relate, a row for each value that two entities have in common. Row security is the reader's.
 CREATE VIEW found_relationships WITH (security_invoker = true) AS
-    SELECT f.tenant_id, f.shard, m.mapping_id, m._type, m.verb,
+    SELECT f.tenant_id, f.shard, m.mapping_id, m.instance_id AS rule_instance_id, m.id AS rule, m._type, m.verb,
         f.instance_id AS from_instance_id, f.key_hash AS from_hash, t.instance_id AS to_instance_id, t.key_hash AS to_hash,
         f.words, greatest(m.since, f.since, t.since) AS since
     FROM mappings m

@@ -99,11 +99,7 @@ impl Mapping {
     /// The type of its relationships: `from_verb_to` in lower case, such as `acme_user_is_person`.
     #[must_use]
     pub fn relationship_type(&self) -> String {
-        let to = match &self.to {
-            Selector::Type(name) => name.clone(),
-            Selector::Class(name) => snake_case(name),
-        };
-        format!("{}_{}_{to}", self.from, self.verb.to_ascii_lowercase())
+        relationship_type(&self.from, &self.verb, &self.to)
     }
 
     /// What counts at one end.
@@ -155,6 +151,16 @@ impl Mapping {
         }
         found
     }
+}
+
+/// The type of relationships from a type, by a verb, to a class or type.
+#[must_use]
+pub fn relationship_type(from: &str, verb: &str, to: &Selector) -> String {
+    let to = match to {
+        Selector::Type(name) => name.clone(),
+        Selector::Class(name) => snake_case(name),
+    };
+    format!("{from}_{}_{to}", verb.to_ascii_lowercase())
 }
 
 /// `acme_user IS any Person, where username = email (e-mail addresses)`.
