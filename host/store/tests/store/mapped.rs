@@ -81,7 +81,12 @@ async fn a_mapped_relationship_is_whole_without_its_far_end_and_tied_to_it_when_
 #[tokio::test]
 async fn a_mapped_relationship_dangles_only_by_its_near_end() {
     let world = World::new().await;
-    let links = || vec![mapped("a", "b", End::To), mapped("b", "a", End::From), has("a", "b")];
+    let links = || {
+        let mut both = has("a", "b");
+        both.key = "both".to_owned();
+        both.key_hash = KeyHash::relationship("both");
+        vec![mapped("a", "b", End::To), mapped("b", "a", End::From), both]
+    };
     let first = world.collect(&[found("links", links())]).await;
     assert_eq!(first.dangling, 3);
     // The far end alone ties nothing, the near end alone the two that need no other.
