@@ -14,7 +14,10 @@ fn everything() -> BTreeSet<&'static str> {
 }
 
 fn some() -> BTreeSet<&'static str> {
-    everything().into_iter().filter(|a| ["iam", "ec2", "lambda", "rds", "waf"].contains(&a.split(':').next().unwrap())).collect()
+    everything()
+        .into_iter()
+        .filter(|a| ["iam", "ec2", "lambda", "rds", "waf"].contains(&a.split(':').next().unwrap()))
+        .collect()
 }
 
 fn allowed(document: &Value) -> BTreeSet<String> {

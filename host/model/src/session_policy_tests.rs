@@ -31,7 +31,9 @@ fn no_action_makes_no_policy() {
 #[test]
 fn what_is_no_action_makes_no_policy() {
     let long = format!("iam:{}", "L".repeat(MAX_ACTION_CHARS));
-    for bad in ["*", "iam:*", "iam:List*", "iam:ListUsers\"", "IAM:ListUsers", "iam", "iam:", ":x", "iam:a:b", "iam:ä", &long] {
+    for bad in
+        ["*", "iam:*", "iam:List*", "iam:ListUsers\"", "IAM:ListUsers", "iam", "iam:", ":x", "iam:a:b", "iam:ä", &long]
+    {
         assert!(matches!(pack(&BTreeSet::from([bad])), Err(SessionPolicyError::NotAnAction(_))), "{bad}");
     }
     assert!(pack(&BTreeSet::from(["access-analyzer:ListFindings", "apigateway:GET"])).is_ok());

@@ -104,7 +104,8 @@ struct Correction {
 }
 
 static CORRECTIONS: LazyLock<BTreeMap<String, Correction>> = LazyLock::new(|| {
-    let rows = include_str!("../../readonly/aws-action-corrections.tsv").lines().filter(|l| !l.starts_with('#')).skip(1);
+    let rows =
+        include_str!("../../readonly/aws-action-corrections.tsv").lines().filter(|l| !l.starts_with('#')).skip(1);
     rows.filter_map(|line| {
         let (wrong, rest) = line.split_once('\t')?;
         let (right, why) = rest.split_once('\t')?;

@@ -182,7 +182,9 @@ fn no_argument_makes_another_operation_of_a_read_that_passes() {
     let mut found = Vec::new();
     for read in rows().iter().filter(|r| r.passes().is_ok()) {
         let others = of_service(read.service).filter(|o| o.endpoint == read.endpoint && o.passes().is_err());
-        found.extend(others.filter(|other| reaches(read, other)).map(|other| format!("{:?} {:?}", read.wire, other.wire)));
+        found.extend(
+            others.filter(|other| reaches(read, other)).map(|other| format!("{:?} {:?}", read.wire, other.wire)),
+        );
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
