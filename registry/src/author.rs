@@ -6,6 +6,7 @@
 
 mod credential;
 mod field;
+mod mapping;
 mod operation;
 mod operation_table;
 mod step;
@@ -88,10 +89,12 @@ fn manifest(top: &Table<'_>, files: ReadFile<'_>) -> Option<Manifest> {
     let tables = top.list("operation-tables", |table, _| Some(operation_table::read(table, files)));
     operations.extend(tables.into_iter().flatten());
     let steps = top.list("steps", step::read);
+    let mappings = top.list("mappings", mapping::read);
     let scrub = top.list("scrub", scrub);
     let rate = top.table("rate", "rate").map_or_else(Rate::default, |t| rate(&t));
     top.finish();
-    Some(Manifest { schema: MANIFEST_SCHEMA, module: module??, config, credentials, operations, steps, scrub, rate })
+    let schema = MANIFEST_SCHEMA;
+    Some(Manifest { schema, module: module??, config, credentials, operations, steps, mappings, scrub, rate })
 }
 
 fn module(table: &Table<'_>) -> Option<ModuleInfo> {
