@@ -7,6 +7,7 @@
 mod credential;
 mod field;
 mod operation;
+mod operation_table;
 mod step;
 mod table;
 
@@ -14,6 +15,7 @@ use crate::check::judge;
 use crate::finding::{Finding, Position};
 use crate::pack::MAX_MANIFEST_BYTES;
 use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest, ModuleInfo, Rate, ScrubRule};
+pub use operation_table::ReadFile;
 use table::{Reader, Table};
 use toml::de::DeTable;
 
@@ -26,19 +28,19 @@ pub struct Authored {
     pub warnings: Vec<Finding>,
 }
 
-/// Reads an author's manifest.
+/// Reads an author's manifest that stands alone.
 ///
 /// # Errors
 /// Everything that is wrong with it, by line.
 pub fn read_manifest(toml_text: &str) -> Result<Manifest, Vec<Finding>> {
-    read(toml_text).map(|authored| authored.manifest)
+    read(toml_text, &|name| Err(format!("`{name}` can't be read: this manifest stands alone"))).map(|a| a.manifest)
 }
 
-/// Reads an author's manifest and keeps the warnings.
+/// Reads an author's manifest with the files that it names, and keeps the warnings.
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included, by line.
-pub fn read(toml_text: &str) -> Result<Authored, Vec<Finding>> {
+pub fn read(toml_text: &str, files: ReadFile<'_>) -> Result<Authored, Vec<Finding>> {
     if toml_text.len() > MAX_MANIFEST_BYTES {
         let size = toml_text.len();
         return Err(vec![Finding::error(
@@ -51,7 +53,7 @@ pub fn read(toml_text: &str) -> Result<Authored, Vec<Finding>> {
         return Err(errors.iter().map(|e| syntax(toml_text, e)).collect());
     }
     let reader = Reader::new(toml_text);
-    let read = manifest(&Table::top(&reader, document.get_ref()));
+    let read = manifest(&Table::top(&reader, document.get_ref()), files);
     let mut findings = reader.take_findings();
     // Checks of a manifest with holes would speak of the holes.
     if let (Some(manifest), true) = (read, findings.is_empty()) {
@@ -75,14 +77,16 @@ fn syntax(text: &str, error: &toml::de::Error) -> Finding {
 }
 
 /// The manifest, or none where a finding says why not.
-fn manifest(top: &Table<'_>) -> Option<Manifest> {
+fn manifest(top: &Table<'_>, files: ReadFile<'_>) -> Option<Manifest> {
     let module = top.table("module", "module").map(|t| module(&t));
     if module.is_none() && !top.has("module") {
         top.missing("module");
     }
     let config = top.tables_by_name("config", |name| format!("config `{name}`"), field::read);
     let credentials = top.list("credentials", credential::read);
-    let operations = top.list("operations", operation::read);
+    let mut operations = top.list("operations", operation::read);
+    let tables = top.list("operation-tables", |table, _| Some(operation_table::read(table, files)));
+    operations.extend(tables.into_iter().flatten());
     let steps = top.list("steps", step::read);
     let scrub = top.list("scrub", scrub);
     let rate = top.table("rate", "rate").map_or_else(Rate::default, |t| rate(&t));

@@ -5,6 +5,10 @@ use crate::fixture::{GOOD, manifest as good};
 use porthole_model::manifest::{Body, Pages};
 
 /// The findings of the good manifest with one text replaced.
+fn read(text: &str) -> Result<Authored, Vec<Finding>> {
+    super::read(text, &|name| Err(format!("no file `{name}`")))
+}
+
 fn changed(from: &str, to: &str) -> Vec<Finding> {
     assert!(GOOD.contains(from), "the fixture doesn't hold {from:?}");
     read(&GOOD.replacen(from, to, 1)).map_or_else(|findings| findings, |authored| authored.warnings)

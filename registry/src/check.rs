@@ -20,7 +20,7 @@ use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-pub(crate) use credentials::token_url;
+pub(crate) use hosts::may_hold_slash;
 pub(crate) use operations::arguments;
 
 /// The most operations: the largest provider we know of needs about 300 reads, and a reviewer reads each.

@@ -10,7 +10,9 @@ use crate::pack::{digest, manifest_of};
 use crate::readonly::{Proof, prove};
 use crate::wasm;
 use porthole_model::id::{ModuleDigest, OperationId, StepId};
-use porthole_model::manifest::{Body, CredentialKind, CredentialMethod, Manifest, ModuleInfo, Pages, Rate};
+use porthole_model::manifest::{
+    Body, CredentialKind, CredentialMethod, EmptyOn, Manifest, ModuleInfo, Pages, Rate, Sign,
+};
 use porthole_model::operation::{Part, Template};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,14 +107,18 @@ pub struct OperationLine {
     pub blanked: Vec<String>,
     /// How it pages: `none`, `link`, `cursor`.
     pub pages: &'static str,
-    /// Statuses that mean "none here".
-    pub empty_on: Vec<u16>,
+    /// Statuses that mean "none here", alone or with a code.
+    pub empty_on: Vec<EmptyOn>,
     /// The credential slot, if any.
     pub auth: Option<String>,
     /// What the provider's administrator has to grant.
     pub permission: Option<String>,
     /// Its answers are kept, sealed, and asked about again.
     pub revalidate: bool,
+    /// The permission that it needs, in the provider's words.
+    pub action: Option<String>,
+    /// What its signature is good for: service and region.
+    pub sign: Option<Sign>,
     /// The reason of a search by POST, or the name of a GraphQL query.
     pub note: Option<String>,
 }
@@ -214,13 +220,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 /// The hosts of every template, also those where tokens are bought.
 fn hosts(manifest: &Manifest) -> BTreeSet<String> {
     let tokens =
-        manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind)).map(|url| format!("POST {url}"));
+        manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
     let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
     requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
 }
 
 fn token_endpoints(manifest: &Manifest) -> BTreeSet<String> {
-    manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind)).map(str::to_owned).collect()
+    manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(str::to_owned).collect()
 }
 
 fn text_of(parts: &[Part]) -> String {
@@ -242,6 +248,7 @@ fn operations(manifest: &Manifest) -> Vec<OperationGroup> {
         let note = match proof {
             Ok(Proof::SearchByPost { reason, .. }) => Some(reason),
             Ok(Proof::GraphqlQuery { name }) => name,
+            Ok(Proof::Action { level, .. }) => Some(format!("{level}, by our table of actions")),
             Ok(Proof::Get | Proof::Head) => None,
             Err(finding) => Some(finding.message),
         };
@@ -271,6 +278,8 @@ fn operations(manifest: &Manifest) -> Vec<OperationGroup> {
             auth: operation.auth.as_ref().map(ToString::to_string),
             permission: operation.permission.clone(),
             revalidate: operation.revalidate,
+            action: operation.action.clone(),
+            sign: operation.sign.clone(),
             note,
         });
     }
@@ -310,6 +319,8 @@ fn method_line(method: &CredentialMethod) -> MethodLine {
         CredentialKind::Oauth2ClientCredentials { .. } => "oauth2-client-credentials",
         CredentialKind::Oauth2RefreshToken { .. } => "oauth2-refresh-token",
         CredentialKind::JwtExchange { .. } => "jwt-exchange",
+        CredentialKind::Sigv4Keys => "sigv4-keys",
+        CredentialKind::Sigv4Role { .. } => "sigv4-role",
     };
     MethodLine {
         method: method.method.clone(),
@@ -319,7 +330,7 @@ fn method_line(method: &CredentialMethod) -> MethodLine {
             CredentialKind::Header { header, format } => Some(format!("{header}: {format}")),
             _ => None,
         },
-        token_endpoint: crate::check::token_url(&method.kind).map(str::to_owned),
+        token_endpoint: method.kind.token_url().map(str::to_owned),
         scope: match &method.kind {
             CredentialKind::Oauth2ClientCredentials { scope, .. } if !scope.is_empty() => Some(scope.clone()),
             _ => None,

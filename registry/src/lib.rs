@@ -32,6 +32,7 @@ pub mod key;
 pub mod oci;
 pub mod pack;
 mod pem;
+pub mod permits;
 pub mod readonly;
 pub mod sign;
 mod text;

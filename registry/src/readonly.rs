@@ -1,9 +1,11 @@
 //! The read-only proof: why an operation can't change anything at the provider. It is made from the manifest alone, when
 //! an author's file is read, when a module is packed, when it is admitted and when it is loaded.
 //!
-//! There are four proofs and no fifth way. What isn't proved is refused.
+//! There are five proofs and no sixth way. What isn't proved is refused.
 
+pub mod actions;
 mod graphql;
+mod signed;
 
 use crate::finding::Finding;
 use porthole_model::id::OperationId;
@@ -37,6 +39,13 @@ pub enum Proof {
         /// The path, with the names of configuration fields in braces.
         path: String,
     },
+    /// A request that is signed for a service, and that our own table of actions knows as a read of configuration.
+    Action {
+        /// The permission that it needs.
+        action: String,
+        /// How the provider classifies it: List or Read.
+        level: String,
+    },
 }
 
 impl Proof {
@@ -48,6 +57,7 @@ impl Proof {
             Self::Head => "HEAD",
             Self::GraphqlQuery { .. } => "GraphQL query",
             Self::SearchByPost { .. } => "search by POST",
+            Self::Action { .. } => "listed action",
         }
     }
 }
@@ -64,6 +74,16 @@ pub fn prove(operation: &Operation) -> Result<Proof, Finding> {
         Err(Finding::error(format!("{place}: {key}"), format!("can't be proved to be a read: {message}")).hint(hint))
     };
     let reason = operation.read_by_post.as_deref();
+    if let Some(sign) = &operation.sign {
+        return match reason {
+            Some(_) => refuse(
+                "read-by-post",
+                "a signed operation is proved by our table of actions, and a reason can't stand in for it",
+                "remove `read-by-post`",
+            ),
+            None => signed::prove(operation, sign, &template),
+        };
+    }
     match (template.method, &operation.body, reason) {
         (Method::Get | Method::Head, _, Some(_)) => {
             refuse("read-by-post", "it gives a reason for a POST but sends none", "remove `read-by-post`")

@@ -86,7 +86,7 @@ fn what_is_no_single_query_is_refused() {
 
 #[test]
 fn what_else_is_sent_is_refused() {
-    let body = || Some(Body::Json { arguments: BTreeMap::new() });
+    let body = || Some(Body::Json { arguments: BTreeMap::new(), content_type: None });
     let reason = "the provider searches by POST, the body is the filter";
     for (result, message) in [
         (other("list-users", |o| o.body = body()), "a GET or HEAD with a body"),

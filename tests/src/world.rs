@@ -238,6 +238,7 @@ impl WorldBuilder {
             store,
             egress: Egress::new(self.egress, Arc::new(SystemResolver))?,
             vault,
+            platform: None,
             compiler: Arc::new(Compiler::new(&bin_dir, &compiled_dir()?)?),
             sandbox: bin_dir.join("porthole-sandbox"),
             warm: Arc::new(Warm::none()),

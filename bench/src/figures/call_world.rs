@@ -66,7 +66,7 @@ impl Broker {
         let session = Egress::new(egress, Arc::new(SystemResolver))?.session(SessionConfig {
             account: "bench".to_owned(),
             rate: manifest.rate,
-            credentials: Credentials::new(bound.0, bound.1, config.clone()),
+            credentials: Credentials::new(bound.0, bound.1, config.clone(), Means::default()),
             scrub: ScrubRules::new(&manifest.scrub),
             limits: CallLimits::default(),
         });

@@ -238,10 +238,32 @@ impl Endpoint {
         Ok(Self { host: provider, port, base })
     }
 
-    /// Is this where the provider's host and port are mapped? Without a port it maps the port of `https` alone.
+    /// Is this where the provider's host and port are mapped? Without a port it maps the port of `https` alone. `*.` at the
+    /// beginning of its host stands for one or more labels.
     #[must_use]
     pub fn maps(&self, host: &Host<&str>, port: u16) -> bool {
-        self.host.to_string().eq_ignore_ascii_case(&host.to_string()) && self.port.unwrap_or(443) == port
+        if self.port.unwrap_or(443) != port {
+            return false;
+        }
+        match (self.domain(), host) {
+            (Some(domain), Host::Domain(name)) => {
+                let name = name.to_ascii_lowercase();
+                name.strip_suffix(&domain).is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+            }
+            (Some(_), _) => false,
+            (None, host) => self.host.to_string().eq_ignore_ascii_case(&host.to_string()),
+        }
+    }
+
+    /// The domain whose hosts it maps, when it begins with `*.`.
+    fn domain(&self) -> Option<String> {
+        self.host.to_string().strip_prefix("*.").map(str::to_ascii_lowercase)
+    }
+
+    /// How narrow it is: an exact host before domains, a longer domain before a shorter one.
+    #[must_use]
+    pub fn precedence(&self) -> usize {
+        self.domain().map_or(0, |domain| usize::MAX - domain.len())
     }
 
     /// Where requests go instead.

@@ -14,6 +14,7 @@ pub mod check;
 mod client;
 pub mod config;
 pub mod credential;
+mod error_code;
 pub mod fault;
 mod headers;
 mod limiter;

@@ -155,7 +155,9 @@ impl Policy {
     /// Takes the exceptions and endpoints of a configuration.
     #[must_use]
     pub fn new(config: &EgressConfig) -> Self {
-        Self { allow: config.allow.clone(), endpoints: config.endpoints.clone(), reserved: config.reserved.clone() }
+        let mut endpoints = config.endpoints.clone();
+        endpoints.sort_by_key(Endpoint::precedence);
+        Self { allow: config.allow.clone(), endpoints, reserved: config.reserved.clone() }
     }
 
     /// Checks a URL as text.

@@ -1,8 +1,8 @@
 //! Secrets that providers put into replies: blanked before the guest sees the body, whatever the guest does.
 //!
 //! Two kinds of rules. The manifest names places in the replies of its operations; and the host knows the names under
-//! which providers hand out secrets in any reply ([`keys::KEYS`]). Only JSON is looked into. What isn't blanked stays as it
-//! is, byte for byte.
+//! which providers hand out secrets in any reply ([`keys::KEYS`]). JSON is looked into, and XML. What isn't blanked stays as
+//! it is, byte for byte.
 //!
 //! Most bodies hold nothing to blank, so the order is: look for the names, in one pass; look at their values; and only
 //! when there is something to blank make sure that the body is JSON. A list of repositories with an empty
@@ -10,6 +10,7 @@
 
 mod keys;
 mod walk;
+mod xml;
 
 use porthole_model::id::OperationId;
 use porthole_model::manifest::ScrubRule;
@@ -19,6 +20,8 @@ use walk::Place;
 
 /// What a blanked value is replaced with: a JSON string, so that the body stays JSON.
 const SCRUBBED: &[u8] = br#""[scrubbed]""#;
+/// What the content of an element is replaced with.
+const SCRUBBED_TEXT: &[u8] = b"[scrubbed]";
 
 /// What is blanked in the replies of one module's operations.
 #[derive(Debug)]
@@ -54,10 +57,15 @@ impl ScrubRules {
         Self { paths, names: keys::Names::new() }
     }
 
-    /// Blanks what the rules name in a reply of this operation, and counts it. A body that isn't JSON is handed back as
-    /// it came.
+    /// Blanks what the rules name in a reply of this operation, and counts it. A body that is neither JSON nor XML is handed
+    /// back as it came.
     #[must_use]
     pub fn apply(&self, operation: &OperationId, body: Vec<u8>) -> (Vec<u8>, u32) {
+        if xml::is_xml(&body) {
+            let paths: Vec<&Path> = self.paths.get(operation).into_iter().flatten().collect();
+            let blanked = xml::find(&body, &paths);
+            return replace(body, blanked, SCRUBBED_TEXT);
+        }
         let mut blanked = self.names.values(&body);
         let paths: Vec<&Path> =
             self.paths.get(operation).into_iter().flatten().filter(|path| path.may_match(&body)).collect();
@@ -68,12 +76,12 @@ impl ScrubRules {
             let is_named = |place: &Place<'_>| place.holds_something() && paths.iter().any(|path| path.matches(place));
             blanked.extend(walk::find(&body, depth, is_named));
         }
-        replace(body, blanked)
+        replace(body, blanked, SCRUBBED)
     }
 }
 
 /// Replaces the values, and counts them. Values may be named twice, and lie inside each other.
-fn replace(body: Vec<u8>, mut values: Vec<Range<usize>>) -> (Vec<u8>, u32) {
+fn replace(body: Vec<u8>, mut values: Vec<Range<usize>>, by: &[u8]) -> (Vec<u8>, u32) {
     values.sort_unstable_by_key(|value| (value.start, std::cmp::Reverse(value.end)));
     let mut clean = Vec::with_capacity(body.len());
     let (mut done, mut count) = (0, 0);
@@ -82,7 +90,7 @@ fn replace(body: Vec<u8>, mut values: Vec<Range<usize>>) -> (Vec<u8>, u32) {
             continue;
         }
         clean.extend_from_slice(body.get(done..value.start).unwrap_or_default());
-        clean.extend_from_slice(SCRUBBED);
+        clean.extend_from_slice(by);
         done = value.end;
         count += 1;
     }

@@ -215,7 +215,8 @@ impl Setting {
             let sealed = vault.seal(&tenant_key, &binding, fields).await.unwrap();
             bound.push(BoundCredential { binding, method, tenant_key, sealed });
         }
-        let credentials = Credentials::with(vault, bound, Config::default(), self.clock.clone(), None);
+        let means = Means { clock: self.clock.clone(), ..Means::default() };
+        let credentials = Credentials::new(vault, bound, Config::default(), means);
         let session = self.egress().session(SessionConfig {
             account: "account".to_owned(),
             rate: self.rate,
@@ -241,6 +242,7 @@ impl World {
             headers: vec![("accept".to_owned(), "application/json".to_owned())],
             body: None,
             auth: self.slot.clone(),
+            scope: None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a reply means. Pure: a harmless 404, a missing permission, a rate limit and a provider that is down look much
 //! alike, and mistaking one for another either deletes what still exists or hides that a grant is missing.
 
+use crate::error_code::{self, ErrorCode, error_code};
 use crate::fault::{FaultCode, quote};
 use crate::pace::RateSigns;
+use porthole_model::manifest::EmptyOn;
 use reqwest::header::{HeaderMap, LOCATION};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -14,8 +16,8 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 /// What an operation's declaration says about its replies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplyRules {
-    /// Statuses that mean "there is none here".
-    pub empty_on: Vec<u16>,
+    /// Statuses that mean "there is none here", alone or with a code.
+    pub empty_on: Vec<EmptyOn>,
     /// Response headers that go back to the caller, lower case.
     pub response_headers: Vec<String>,
     /// What the provider's administrator has to grant for the operation.
@@ -54,8 +56,16 @@ pub fn judge(rules: &ReplyRules, status: u16, headers: &HeaderMap, signs: &RateS
     if status == 429 || (status == 403 && (signs.is_limit() || speaks_of_a_limit(body))) {
         return Verdict::RateLimited;
     }
-    if rules.empty_on.contains(&status) {
+    let code = if status < 400 { None } else { error_code(headers, start(body)) };
+    let means_none = |none: &&EmptyOn| none.status == status && (none.code.is_none() || none.code == code);
+    if rules.empty_on.iter().any(|none| means_none(&none)) {
         return Verdict::Empty;
+    }
+    match code.as_deref().map(ErrorCode::of) {
+        Some(ErrorCode::Limit) => return Verdict::RateLimited,
+        Some(ErrorCode::Retry) => return Verdict::Retry(with_quote(format!("HTTP {status}"), body)),
+        Some(ErrorCode::Permission) => return permission(rules, status, body),
+        Some(ErrorCode::Other) | None => {}
     }
     match status {
         // Nobody asked for a range: a part of the list would look like all of it.
@@ -77,14 +87,12 @@ fn fault(code: FaultCode, message: String) -> Verdict {
 
 fn permission(rules: &ReplyRules, status: u16, body: &[u8]) -> Verdict {
     let what = match (&rules.permission, status) {
-        (Some(permission), 403) => format!("HTTP 403: the credential lacks the permission `{permission}`"),
-        (Some(permission), _) => {
-            format!(
-                "HTTP {status}: the credential was refused; it must be valid and have the permission `{permission}`"
-            )
+        (Some(permission), 401) => {
+            format!("HTTP 401: the credential was refused; it must be valid and have the permission `{permission}`")
         }
-        (None, 403) => "HTTP 403: the credential lacks a permission".to_owned(),
-        (None, _) => format!("HTTP {status}: the credential was refused"),
+        (None, 401) => "HTTP 401: the credential was refused".to_owned(),
+        (Some(permission), _) => format!("HTTP {status}: the credential lacks the permission `{permission}`"),
+        (None, _) => format!("HTTP {status}: the credential lacks a permission"),
     };
     let message = with_quote(what, body);
     Verdict::Fault { code: FaultCode::Status, message, permission: rules.permission.clone() }
@@ -113,7 +121,7 @@ fn redirect(status: u16, headers: &HeaderMap) -> String {
 fn with_quote(what: String, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Told<'a> {
-        #[serde(borrow, default)]
+        #[serde(borrow, default, alias = "Message")]
         message: Option<Cow<'a, str>>,
         #[serde(borrow, default)]
         error_description: Option<Cow<'a, str>>,
@@ -121,8 +129,8 @@ fn with_quote(what: String, body: &[u8]) -> String {
         error_summary: Option<Cow<'a, str>>,
     }
     let told = serde_json::from_slice::<Told<'_>>(start(body)).ok();
-    let told =
-        told.and_then(|t| t.message.or(t.error_description).or(t.error_summary)).filter(|t| !t.trim().is_empty());
+    let told = told.and_then(|t| t.message.or(t.error_description).or(t.error_summary));
+    let told = told.or_else(|| error_code::xml_message(start(body)).map(Cow::Owned)).filter(|t| !t.trim().is_empty());
     match told {
         Some(told) => format!("{what}; the provider says: {}", quote(&told)),
         None => what,
@@ -180,7 +188,7 @@ mod tests {
     use super::*;
 
     fn rules() -> ReplyRules {
-        ReplyRules { empty_on: vec![404], permission: Some("read:org".to_owned()), ..ReplyRules::default() }
+        ReplyRules { empty_on: vec![EmptyOn { status: 404, code: None }], permission: Some("read:org".to_owned()), ..ReplyRules::default() }
     }
 
     fn plain(status: u16, body: &str) -> Verdict {

@@ -180,6 +180,14 @@ impl Policy {
         self.operations.get(id).map(|ruled| &ruled.compiled)
     }
 
+    /// What the provider's access management has to allow for all that the three owners leave: the permissions of the
+    /// operations that some step may use. A session that is narrowed to these can do what the policy allows and no more.
+    #[must_use]
+    pub fn actions(&self) -> BTreeSet<&str> {
+        let left = self.operations.values().filter(|r| r.granted && r.under_ceiling && !r.steps.is_empty());
+        left.filter_map(|ruled| ruled.compiled.declared.action.as_deref()).collect()
+    }
+
     /// The checked configuration.
     #[must_use]
     pub fn config(&self) -> &Config {

@@ -162,7 +162,7 @@ impl Body {
     #[must_use]
     pub fn arguments(&self) -> &BTreeMap<String, Argument> {
         match self {
-            Self::Form { arguments } | Self::Json { arguments } => arguments,
+            Self::Form { arguments } | Self::Json { arguments, .. } => arguments,
             Self::Graphql { variables, .. } => variables,
         }
     }

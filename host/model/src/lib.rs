@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod brake;
 pub mod context;
+mod element;
 pub mod grant;
 pub mod grant_proposal;
 mod hash;
@@ -24,6 +25,7 @@ mod pointer;
 pub mod reason;
 pub mod rule;
 pub mod run;
+pub mod session_policy;
 pub mod slice;
 pub mod stored_reply;
 mod text;

@@ -145,9 +145,53 @@ pub enum CredentialKind {
         /// JSON pointer to the RFC 3339 time at which it expires.
         expires_at: String,
     },
+    /// Signature Version 4 with a fixed key: `access_key_id` and `secret_access_key`. For trying things out; a key that
+    /// doesn't expire and isn't narrowed by a session policy is worth more to a thief than a role.
+    #[serde(rename = "sigv4-keys")]
+    Sigv4Keys,
+    /// Signature Version 4 with temporary credentials of a role: the platform's own key assumes `role_arn` with the
+    /// instance's `external_id`, and with a session policy that allows the granted actions and nothing else.
+    #[serde(rename = "sigv4-role")]
+    Sigv4Role {
+        /// The endpoint that hands out temporary credentials, a URL template with `{config.x}`.
+        token_url: String,
+        /// The region that requests to it are signed for: a text or `{config.x}`.
+        region: String,
+    },
 }
 
 impl CredentialKind {
+    /// Where tokens are bought, for the kinds that buy them: a URL template.
+    #[must_use]
+    pub fn token_url(&self) -> Option<&str> {
+        match self {
+            Self::Oauth2ClientCredentials { token_url, .. }
+            | Self::Oauth2RefreshToken { token_url }
+            | Self::JwtExchange { token_url, .. }
+            | Self::Sigv4Role { token_url, .. } => Some(token_url),
+            Self::Header { .. } | Self::Basic | Self::Bearer | Self::Sigv4Keys => None,
+        }
+    }
+
+    /// Those of its fields that are names and no secrets: they may be written where others can read them.
+    #[must_use]
+    pub fn names(&self) -> &[&str] {
+        match self {
+            Self::Basic => &["username"],
+            Self::Oauth2ClientCredentials { .. } | Self::Oauth2RefreshToken { .. } => &["client_id"],
+            Self::JwtExchange { .. } => &["issuer"],
+            Self::Sigv4Keys => &["access_key_id"],
+            Self::Sigv4Role { .. } => &["role_arn"],
+            Self::Header { .. } | Self::Bearer => &[],
+        }
+    }
+
+    /// Does it sign requests for a service and region ([`Sign`])?
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        matches!(self, Self::Sigv4Keys | Self::Sigv4Role { .. })
+    }
+
     /// The fields of the secret that a tenant has to give, and whether each is many lines long.
     #[must_use]
     pub fn fields(&self) -> Vec<(&str, bool)> {
@@ -164,6 +208,8 @@ impl CredentialKind {
                 fields.push(("private_key", true));
                 fields
             }
+            Self::Sigv4Keys => vec![("access_key_id", false), ("secret_access_key", false)],
+            Self::Sigv4Role { .. } => vec![("role_arn", false), ("external_id", false)],
         }
     }
 }
@@ -218,9 +264,10 @@ pub struct Operation {
     /// How the provider pages.
     #[serde(default, skip_serializing_if = "Pages::is_none")]
     pub pages: Pages,
-    /// Statuses that mean "there is none here". Every other 4xx or 5xx is a fault.
+    /// Statuses that mean "there is none here", alone or with the provider's code for the error. Every other 4xx or 5xx is
+    /// a fault.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub empty_on: Vec<u16>,
+    pub empty_on: Vec<EmptyOn>,
     /// Response headers that the guest may see, lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub response_headers: Vec<String>,
@@ -235,6 +282,83 @@ pub struct Operation {
     /// 304 carries the `Link` header that a 200 would have, or the tag changes with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revalidate: bool,
+    /// What the signature is good for, where the credential is of a kind that signs requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Sign>,
+    /// What the provider's access management checks, in its own words: `iam:ListUsers`. Several operations may share one.
+    /// Grants become policies of exactly these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+}
+
+/// The scope of a signature (Signature Version 4): a request that is signed for one service and region is refused by every
+/// other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Sign {
+    /// The service, by its signing name.
+    pub service: String,
+    /// The region: a text, `{argument}` of the path, or `{config.x}`.
+    pub region: String,
+}
+
+/// An answer that means "there is none here": a status, or a status with one code of an error. Written `404`, or
+/// `404 NoSuchTagSet`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "EmptyOnForm", into = "EmptyOnForm")]
+pub struct EmptyOn {
+    /// The status.
+    pub status: u16,
+    /// The provider's code for the error; none means any.
+    pub code: Option<String>,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum EmptyOnForm {
+    Status(u16),
+    Code(String),
+}
+
+impl std::str::FromStr for EmptyOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (status, code) = text.split_once(' ').map_or((text, None), |(status, code)| (status, Some(code)));
+        let good = code.is_none_or(|c| !c.is_empty() && c.len() <= 128 && c.bytes().all(|b| b.is_ascii_graphic()));
+        match status.parse() {
+            Ok(status) if good => Ok(Self { status, code: code.map(str::to_owned) }),
+            _ => Err(format!("`{text}` is neither a status nor `STATUS CODE`, such as `404 NoSuchTagSet`")),
+        }
+    }
+}
+
+impl std::fmt::Display for EmptyOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status)?;
+        self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))
+    }
+}
+
+impl TryFrom<EmptyOnForm> for EmptyOn {
+    type Error = String;
+
+    fn try_from(form: EmptyOnForm) -> Result<Self, String> {
+        match form {
+            EmptyOnForm::Status(status) => Ok(Self { status, code: None }),
+            EmptyOnForm::Code(text) => text.parse(),
+        }
+    }
+}
+
+impl From<EmptyOn> for EmptyOnForm {
+    fn from(empty: EmptyOn) -> Self {
+        match empty.code {
+            None => Self::Status(empty.status),
+            Some(_) => Self::Code(empty.to_string()),
+        }
+    }
 }
 
 /// One argument: its rule, and how it travels.
@@ -253,17 +377,20 @@ pub struct Argument {
 
 /// The body of a POST. Fixed fields are out of the guest's reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Body {
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`. A list whose name ends in `.N` is numbered: `Name.1=a&Name.2=b`.
     Form {
         /// The fields.
         arguments: BTreeMap<String, Argument>,
     },
-    /// A flat JSON object.
+    /// A JSON object. A name with `/` in it is the way to a member of an object: `filter/types`.
     Json {
         /// The fields.
         arguments: BTreeMap<String, Argument>,
+        /// The media type, where a provider wants another one than `application/json`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content_type: Option<String>,
     },
     /// `{"query": document, "variables": {…}}`, as GraphQL over HTTP has it. The document is fixed and is proved to be
     /// exactly one query.
@@ -285,16 +412,39 @@ pub enum Pages {
     /// `Link: <…>; rel="next"` (RFC 8288). The link must be of the same origin and hold declared query parameters only.
     /// The next request is the same operation with those; the link's path is not used.
     Link,
-    /// A cursor in the JSON body goes into an argument of the next request.
+    /// A cursor in the body goes into an argument of the next request.
     Cursor {
-        /// JSON pointer to the cursor. Absent, null or empty means that this was the last page.
+        /// JSON pointer to the cursor; in XML the names of the elements on the way, from the root. Absent, null or empty
+        /// means that this was the last page.
         cursor: String,
-        /// JSON pointer to a boolean that must be true for there to be a next page.
+        /// The same to a boolean that must be true for there to be a next page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         more: Option<String>,
         /// The argument that takes the cursor.
         argument: String,
+        /// What the body is.
+        #[serde(default, skip_serializing_if = "BodyFormat::is_json")]
+        body: BodyFormat,
     },
+}
+
+/// What a reply's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyFormat {
+    /// JSON (RFC 8259).
+    #[default]
+    Json,
+    /// XML 1.0.
+    Xml,
+}
+
+impl BodyFormat {
+    /// It is the usual one.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        *self == Self::Json
+    }
 }
 
 impl Pages {

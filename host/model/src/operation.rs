@@ -47,6 +47,19 @@ pub struct PreparedRequest {
     pub body: Option<Vec<u8>>,
     /// The credential slot that signs it.
     pub auth: Option<Slot>,
+    /// What a signature of it is good for, where the credential is of a kind that signs requests.
+    pub scope: Option<SignatureScope>,
+}
+
+/// The scope of one request's signature, and what the provider's access management will check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureScope {
+    /// The service, by its signing name.
+    pub service: String,
+    /// The region.
+    pub region: String,
+    /// The action; none where nothing has to be granted.
+    pub action: Option<String>,
 }
 
 /// Why a template was refused.
@@ -70,6 +83,9 @@ pub enum TemplateError {
     /// More arguments than [`MAX_ARGUMENTS`].
     #[error("it declares {0} arguments, at most {MAX_ARGUMENTS} are accepted")]
     Arguments(usize),
+    /// The region of a signature is neither a text nor one name in braces.
+    #[error("the region `{0}` of its signature is neither a text nor one name in braces")]
+    Region(String),
 }
 
 /// Why arguments don't make a request.
@@ -179,6 +195,16 @@ impl Template {
     }
 }
 
+/// The region of a signature: a text, `{argument}` or `{config.field}`.
+///
+/// # Errors
+/// When it is anything else.
+pub fn region(text: &str) -> Result<Part, TemplateError> {
+    let wrong = || TemplateError::Region(text.to_owned());
+    let [part] = <[Part; 1]>::try_from(parts(text).ok_or_else(wrong)?).map_err(|_| wrong())?;
+    if literals_are_plain(std::slice::from_ref(&part), "-") { Ok(part) } else { Err(wrong()) }
+}
+
 fn literals_are_plain(parts: &[Part], extra: &str) -> bool {
     parts.iter().all(|p| match p {
         Part::Text(t) => t.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c)),
@@ -251,7 +277,7 @@ pub fn config_reference(rule: &Rule) -> Option<&str> {
 
 fn arguments_of(operation: &mut Operation) -> impl Iterator<Item = &mut Argument> {
     let body = match &mut operation.body {
-        Some(Body::Form { arguments } | Body::Json { arguments }) => Some(arguments),
+        Some(Body::Form { arguments } | Body::Json { arguments, .. }) => Some(arguments),
         Some(Body::Graphql { variables, .. }) => Some(variables),
         None => None,
     };
@@ -265,6 +291,8 @@ pub struct CompiledOperation {
     /// As declared.
     pub declared: Operation,
     template: Template,
+    /// The region of its signature.
+    region: Option<Part>,
     /// All arguments by name, sorted, each once: a look-up for each value that a guest gives.
     arguments: Vec<(String, Argument)>,
 }
@@ -282,6 +310,16 @@ impl CompiledOperation {
         if let Some(field) = template.config_fields().find(|f| !config.values.contains_key(*f)) {
             return Err(TemplateError::NoConfig(field.to_owned()));
         }
+        let region = declared.sign.as_ref().map(|sign| region(&sign.region)).transpose()?;
+        match &region {
+            Some(Part::Argument(name)) if !declared.path.contains_key(name) => {
+                return Err(TemplateError::NoRule(name.clone()));
+            }
+            Some(Part::Config(field)) if !config.values.contains_key(field) => {
+                return Err(TemplateError::NoConfig(field.clone()));
+            }
+            _ => {}
+        }
         let mut declared = declared.clone();
         for argument in arguments_of(&mut declared) {
             if let Some(field) = config_reference(&argument.rule) {
@@ -296,7 +334,7 @@ impl CompiledOperation {
         if arguments.len() > MAX_ARGUMENTS {
             return Err(TemplateError::Arguments(arguments.len()));
         }
-        Ok(Self { declared, template, arguments })
+        Ok(Self { declared, template, region, arguments })
     }
 
     /// The rule of an argument, wherever it goes.

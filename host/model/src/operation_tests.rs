@@ -458,3 +458,43 @@ fn a_fixed_value_can_be_a_configuration_field() {
     let unknown = CompiledOperation::new(&serde_json::from_value(unknown).unwrap(), &config());
     assert_eq!(unknown.unwrap_err(), TemplateError::NoConfig("nothing".to_owned()));
 }
+
+#[test]
+fn a_signed_operation_says_what_its_signature_is_good_for() {
+    let operation = |region: &str| {
+        json!({ "id": "x", "request": "GET https://s3.{region}.example.com/{bucket}",
+            "path": { "region": { "rule": "^[a-z0-9-]+$" }, "bucket": { "rule": "text<=63" } },
+            "query": { "acl": { "rule": "=" } },
+            "sign": { "service": "s3", "region": region }, "action": "s3:GetBucketAcl" })
+    };
+    let given = [("region", "eu-west-1"), ("bucket", "b")];
+    for (region, signed_for) in [("{region}", "eu-west-1"), ("{config.host}", "api.github.com"), ("us-east-1", "us-east-1")] {
+        let request = prepare(&compile(operation(region)), &given).unwrap();
+        let scope = request.scope.unwrap();
+        assert_eq!((scope.service.as_str(), scope.region.as_str()), ("s3", signed_for));
+        assert_eq!(scope.action.as_deref(), Some("s3:GetBucketAcl"));
+        assert_eq!(request.url.as_str(), "https://s3.eu-west-1.example.com/b?acl=");
+    }
+    for region in ["{other}", "{config.other}", "a{region}", "{region", "", "a.b"] {
+        assert!(CompiledOperation::new(&serde_json::from_value(operation(region)).unwrap(), &config()).is_err(), "{region}");
+    }
+}
+
+#[test]
+fn bodies_number_their_lists_and_nest_their_members() {
+    let form = compile(json!({ "id": "x", "request": "POST https://h/", "body": { "kind": "form", "arguments": {
+        "Action": { "rule": "=List" },
+        "Names.member.N": { "rule": "text<=9", "list": true },
+        "Plain": { "rule": "text<=9", "list": true } } } }));
+    let given = [("Names.member.N", "a"), ("Plain", "x"), ("Names.member.N", "b&"), ("Plain", "y")];
+    let body = prepare(&form, &given).unwrap().body.unwrap();
+    assert_eq!(String::from_utf8(body).unwrap(), "Action=List&Names.member.1=a&Names.member.2=b%26&Plain=x&Plain=y");
+
+    let nested = compile(json!({ "id": "x", "request": "POST https://h/", "body": { "kind": "json",
+        "content-type": "application/x-amz-json-1.1", "arguments": {
+        "a/b/c": { "rule": "int<=9" }, "a/d": { "rule": "bool" }, "e": { "rule": "text<=9", "list": true } } } }));
+    let request = prepare(&nested, &[("a/b/c", "1"), ("a/d", "true"), ("e", "x")]).unwrap();
+    let body: Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
+    assert_eq!(body, json!({ "a": { "b": { "c": 1 }, "d": true }, "e": ["x"] }));
+    assert_eq!(request.headers, [("content-type".to_owned(), "application/x-amz-json-1.1".to_owned())]);
+}

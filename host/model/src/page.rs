@@ -4,8 +4,9 @@
 //! A page that can't be followed is [`NextPage::Broken`], never [`NextPage::Last`]: a list of which nobody knows the end
 //! leaves its slice incomplete.
 
+use crate::element;
 use crate::link;
-use crate::manifest::Pages;
+use crate::manifest::{BodyFormat, Pages};
 use crate::operation::{Arguments, CompiledOperation, MAX_LIST_VALUES, MAX_URL_BYTES};
 use crate::pointer::{self, Found};
 use crate::rule::Rule;
@@ -67,8 +68,8 @@ pub enum PageFault {
     /// Given more often than the operation allows.
     #[error("the next page's link gives `{0}` too often")]
     Repeated(String),
-    /// The body is no JSON.
-    #[error("the body is no JSON, so its cursor can't be read")]
+    /// The body is neither JSON nor XML as declared.
+    #[error("the body is not of the declared format, so its cursor can't be read")]
     Body,
     /// The body says that there is more and doesn't say where, or says neither yes nor no.
     #[error("the body doesn't say clearly whether there are more pages")]
@@ -109,7 +110,7 @@ pub fn next_page(
             Some(header) => by_link(compiled, allowed, arguments, header),
             None => Ok(None),
         },
-        Pages::Cursor { cursor, more, argument } => match cursor_in(body, cursor, more.as_deref()) {
+        Pages::Cursor { cursor, more, argument, body: format } => match cursor_in(*format, body, cursor, more.as_deref()) {
             Ok(Some(value)) => by_cursor(compiled, arguments, argument, value).map(Some),
             Ok(None) => Ok(None),
             Err(fault) => Err(fault),
@@ -194,15 +195,29 @@ fn query(compiled: &CompiledOperation, url: &Url) -> Result<BTreeMap<String, Vec
 }
 
 /// The cursor, if there is a next page.
-fn cursor_in(body: &[u8], cursor: &str, more: Option<&str>) -> Result<Option<String>, PageFault> {
+fn cursor_in(
+    format: BodyFormat,
+    body: &[u8],
+    cursor: &str,
+    more: Option<&str>,
+) -> Result<Option<String>, PageFault> {
+    let find = |pointer: &str| match format {
+        BodyFormat::Json => pointer::find(body, pointer),
+        BodyFormat::Xml => element::find(body, pointer),
+    };
     let more = match more {
-        Some(pointer) => Some(pointer::find(body, pointer).ok_or(PageFault::Body)?),
+        // XML has texts only.
+        Some(pointer) => Some(match find(pointer).ok_or(PageFault::Body)? {
+            Found::Text(text) if format == BodyFormat::Xml && text == "true" => Found::Bool(true),
+            Found::Text(text) if format == BodyFormat::Xml && text == "false" => Found::Bool(false),
+            found => found,
+        }),
         None => None,
     };
     if more == Some(Found::Bool(false)) {
         return Ok(None);
     }
-    let value = match pointer::find(body, cursor).ok_or(PageFault::Body)? {
+    let value = match find(cursor).ok_or(PageFault::Body)? {
         Found::Text(value) if !value.is_empty() => Some(value),
         Found::Text(_) | Found::Null | Found::Absent => None,
         Found::Bool(_) | Found::Nested => return Err(PageFault::Unclear),

@@ -288,3 +288,26 @@ proptest! {
         let _ = next_page(&graphql(), &origins(), &list(&[]), None, &body);
     }
 }
+
+#[test]
+fn a_cursor_of_xml_is_found_and_its_flag_obeyed() {
+    let operation = json!({ "id": "users", "request": "POST https://iam.example.com/",
+        "body": { "kind": "form", "arguments": { "Action": { "rule": "=ListUsers" }, "Marker": { "rule": "text<=32" } } } });
+    let pages = json!({ "kind": "cursor", "body": "xml", "argument": "Marker",
+        "cursor": "/ListUsersResponse/ListUsersResult/Marker", "more": "/ListUsersResponse/ListUsersResult/IsTruncated" });
+    let compiled = compile(operation, pages);
+    let page = |result: &str| {
+        let body = format!("<ListUsersResponse xmlns=\"x\"><ListUsersResult>{result}</ListUsersResult></ListUsersResponse>");
+        next_page(&compiled, &origins(), &[], None, body.as_bytes())
+    };
+    let next = NextPage::Next(list(&[("Marker", "a=b")]));
+    assert_eq!(page("<IsTruncated>true</IsTruncated><Users/><Marker>a=b</Marker>"), next);
+    assert_eq!(page("<IsTruncated>false</IsTruncated>"), NextPage::Last);
+    assert_eq!(page("<IsTruncated>false</IsTruncated><Marker>a</Marker>"), NextPage::Last);
+    assert_eq!(page("<IsTruncated>true</IsTruncated>"), NextPage::Broken(PageFault::Unclear));
+    assert_eq!(page("<IsTruncated>maybe</IsTruncated><Marker>a</Marker>"), NextPage::Broken(PageFault::Unclear));
+    assert_eq!(page("<Marker>a</Wrong>"), NextPage::Broken(PageFault::Body));
+    // Another answer altogether, such as a proxy's page, has neither; a list must not end there.
+    let html = next_page(&compiled, &origins(), &[], None, b"<html><body>busy</body></html>");
+    assert_eq!(html, NextPage::Broken(PageFault::Body));
+}

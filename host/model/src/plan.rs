@@ -3,7 +3,7 @@
 
 use crate::grant::{Ceiling, Grant, Layer};
 use crate::id::{ModuleDigest, Name, OperationId, Slot, StepId};
-use crate::manifest::{CredentialKind, Manifest, Method, Operation, Step};
+use crate::manifest::{Manifest, Method, Operation, Step};
 use crate::operation::{Config, Part, Template, TemplateError};
 use crate::rule::Rule;
 use serde::{Deserialize, Serialize};
@@ -345,14 +345,9 @@ fn argument_limits(grant: &Grant, ceiling: &Ceiling) -> Vec<ArgumentLimit> {
 fn token_hosts(manifest: &Manifest, slots: &BTreeSet<&Slot>, config: &Config) -> BTreeSet<String> {
     let methods = manifest.credentials.iter().filter(|method| slots.contains(&method.slot));
     methods
-        .filter_map(|method| match &method.kind {
-            CredentialKind::Oauth2ClientCredentials { token_url, .. }
-            | CredentialKind::Oauth2RefreshToken { token_url }
-            | CredentialKind::JwtExchange { token_url, .. } => Some(token_url),
-            CredentialKind::Header { .. } | CredentialKind::Basic | CredentialKind::Bearer => None,
-        })
+        .filter_map(|method| method.kind.token_url())
         .filter_map(|url| {
-            let mut url = url.clone();
+            let mut url = url.to_owned();
             for (field, value) in &config.values {
                 url = url.replace(&format!("{{config.{field}}}"), value);
             }

@@ -24,6 +24,7 @@ fn request(url: &str) -> PreparedRequest {
         headers: Vec::new(),
         body: None,
         auth: None,
+        scope: None,
     }
 }
 

@@ -48,6 +48,19 @@ pub(crate) struct File {
     pub key: KeyTable,
     /// `[registry]`.
     pub registry: RegistryTable,
+    /// `[platform]`.
+    pub platform: PlatformTable,
+}
+
+/// `[platform]`: who the platform itself is, where tenants let it assume a role.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub(crate) struct PlatformTable {
+    /// The file with the platform's own key (`access_key_id`, `secret_access_key`); its owner's alone, read again for each
+    /// role that is assumed.
+    pub key_file: Option<PathBuf>,
+    /// Whose key it is, as tenants' trust policies name it: `arn:aws:iam::111122223333:user/porthole`.
+    pub principal: Option<String>,
 }
 
 /// `[audit]`: who signs the audit logs.
@@ -148,7 +161,8 @@ impl Default for WorkerTable {
 }
 
 /// The tables that a file may have; anything else is a typing error that would silently change nothing.
-const TABLES: [&str; 8] = ["egress", "endpoints", "ceiling", "worker", "audit", "approval", "key", "registry"];
+const TABLES: [&str; 9] =
+    ["egress", "endpoints", "ceiling", "worker", "audit", "approval", "key", "registry", "platform"];
 
 impl Settings {
     /// Reads everything.

@@ -233,7 +233,7 @@ impl Caller {
         ReplyRules {
             empty_on: declared.empty_on.clone(),
             response_headers: declared.response_headers.clone(),
-            permission: declared.permission.clone(),
+            permission: declared.permission.clone().or_else(|| declared.action.clone()),
             graphql: matches!(declared.body, Some(Body::Graphql { .. })),
             revalidate: declared.revalidate,
         }

@@ -8,6 +8,7 @@ use crate::prepare::{PrepareError, Refusal};
 use crate::process::SandboxError;
 use crate::transcript::RecordError;
 use porthole_model::run::{Fault, Outcome};
+use porthole_model::session_policy::SessionPolicyError;
 use porthole_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub enum RunError {
     /// Collecting.
     #[error(transparent)]
     Collect(#[from] CollectError),
+    /// A permission that can't stand in a session policy.
+    #[error("the run's permissions make no session policy")]
+    Sessions(#[source] SessionPolicyError),
     /// The spool.
     #[error("no temporary file for what later steps read back")]
     Spool(#[source] std::io::Error),
@@ -69,7 +73,8 @@ impl RunError {
             Self::Refused(refusal) => (refusal.outcome, refusal.fault),
             Self::Cancelled => (Outcome::Cancelled, Fault::Tenant),
             Self::Wall(_) => (Outcome::TimedOut, Fault::Provider),
-            Self::Sandbox(SandboxError::Load(_))
+            Self::Sessions(_)
+            | Self::Sandbox(SandboxError::Load(_))
             | Self::Compile(CompileError::Refused(_))
             | Self::Broker(BrokerError::Sandbox(SandboxError::Ended(_) | SandboxError::Frame(_)))
             | Self::Broker(BrokerError::Protocol(_))

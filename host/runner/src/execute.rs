@@ -24,12 +24,13 @@ use crate::transcript::{Header, Recording};
 use crate::trust::Judge;
 use crate::warm::{Recipe, Warm};
 use jiff::Timestamp;
-use porthole_egress::credential::Credentials;
+use porthole_egress::credential::{Credentials, Means};
 use porthole_egress::scrub::ScrubRules;
-use porthole_egress::secret::Vault;
+use porthole_egress::secret::{PlatformKey, Vault};
 use porthole_egress::{Egress, SessionConfig};
 use porthole_model::grant::Ceiling;
 use porthole_model::run::{Claim, RunMode};
+use porthole_model::session_policy;
 use porthole_store::runs::{RunStart, record_start};
 use porthole_store::staging::StagingWriter;
 use porthole_store::{Store, StoreError, index};
@@ -57,6 +58,8 @@ pub struct Parts {
     pub egress: Egress,
     /// Opens credentials, inside egress.
     pub vault: Arc<Vault>,
+    /// The platform's own key, which assumes roles.
+    pub platform: Option<PlatformKey>,
     /// Compiled code.
     pub compiler: Arc<Compiler>,
     /// The sandbox program.
@@ -266,8 +269,11 @@ fn caller(
     signals: &Signals,
 ) -> Result<Caller, RunError> {
     let bound = prepared.credentials.iter().map(|c| c.binding.slot.clone()).collect();
-    let credentials =
-        Credentials::new(Arc::clone(&parts.vault), std::mem::take(&mut prepared.credentials), prepared.config.clone());
+    let policy = prepared.policy.take().ok_or(RunError::Lost)?;
+    let sessions = session_policy::pack(&policy.actions()).map_err(RunError::Sessions)?;
+    let means = Means { platform: parts.platform.clone(), sessions, ..Means::default() };
+    let bound_here = std::mem::take(&mut prepared.credentials);
+    let credentials = Credentials::new(Arc::clone(&parts.vault), bound_here, prepared.config.clone(), means);
     let session = parts.egress.session(SessionConfig {
         account: format!("{}/{}", claim.tenant, claim.instance),
         rate: prepared.manifest.rate,
@@ -275,7 +281,6 @@ fn caller(
         scrub: ScrubRules::new(&prepared.manifest.scrub),
         limits: parts.limits.calls,
     });
-    let policy = prepared.policy.take().ok_or(RunError::Lost)?;
     Ok(Caller {
         policy,
         session,

@@ -47,6 +47,8 @@ pub struct Instance {
     pub brake: Brake,
     /// No runs.
     pub disabled: bool,
+    /// What a role of the tenant's demands of whoever assumes it (`sigv4-role`). No secret, and never changed.
+    pub external_id: String,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -71,6 +73,7 @@ pub(crate) fn read(row: &PgRow) -> Result<Instance> {
         generation: row.column("generation")?,
         brake: Brake { share: row.column("brake_share")?, floor: row.column("brake_floor")? },
         disabled: row.column("disabled")?,
+        external_id: row.column("external_id")?,
         created_at: row.time("created_at")?,
     })
 }

@@ -5,8 +5,16 @@ use crate::text::did_you_mean;
 use porthole_model::id::Slot;
 use porthole_model::manifest::{CredentialKind, CredentialMethod};
 
-const KINDS: [&str; 6] =
-    ["header", "basic", "bearer", "oauth2-client-credentials", "oauth2-refresh-token", "jwt-exchange"];
+const KINDS: [&str; 8] = [
+    "header",
+    "basic",
+    "bearer",
+    "oauth2-client-credentials",
+    "oauth2-refresh-token",
+    "jwt-exchange",
+    "sigv4-keys",
+    "sigv4-role",
+];
 
 pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<CredentialMethod> {
     let slot: Option<Slot> = table.named("slot");
@@ -42,6 +50,11 @@ fn kind(table: &Table<'_>, name: &str) -> Option<CredentialKind> {
             let (token_url, token, expires_at) =
                 (table.text("token-url"), table.text("token"), table.text("expires-at"));
             CredentialKind::JwtExchange { token_url: token_url?, url_fields, token: token?, expires_at: expires_at? }
+        }
+        "sigv4-keys" => CredentialKind::Sigv4Keys,
+        "sigv4-role" => {
+            let (token_url, region) = (table.text("token-url"), table.text("region"));
+            CredentialKind::Sigv4Role { token_url: token_url?, region: region? }
         }
         _ => {
             let hint = did_you_mean(name, KINDS);

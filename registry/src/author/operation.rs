@@ -3,7 +3,7 @@
 use super::field::parse_rule;
 use super::table::{Entry, Table};
 use porthole_model::id::{OperationId, Slot};
-use porthole_model::manifest::{Argument, Body, Operation, Pages};
+use porthole_model::manifest::{Argument, Body, BodyFormat, EmptyOn, Operation, Pages, Sign};
 use std::collections::BTreeMap;
 
 pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
@@ -18,11 +18,13 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
     let body = body(table);
     let auth = table.optional_parsed::<Slot>("auth");
     let pages = pages(table);
-    let empty_on = table.numbers("empty-on");
+    let empty_on = empty_on(table);
     let response_headers = table.texts("response-headers");
     let read_by_post = table.optional_text("read-by-post");
     let permission = table.optional_text("permission");
     let revalidate = table.flag("revalidate");
+    let sign = table.inner("sign").and_then(|t| sign(&t));
+    let action = table.optional_text("action");
     table.finish();
     Some(Operation {
         id: id?,
@@ -38,11 +40,24 @@ pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Operation> {
         read_by_post,
         permission,
         revalidate,
+        sign,
+        action,
     })
 }
 
+fn sign(table: &Table<'_>) -> Option<Sign> {
+    let (service, region) = (table.text("service"), table.text("region"));
+    table.finish();
+    Some(Sign { service: service?, region: region? })
+}
+
+/// Numbers, and texts with a code: `[404, "400 NoSuchThing"]`.
+fn empty_on(table: &Table<'_>) -> Vec<EmptyOn> {
+    table.numbers_or_texts("empty-on", |status| EmptyOn { status, code: None })
+}
+
 /// A rule, or `{ rule, required, list }`.
-fn argument(entry: &Entry<'_, '_>) -> Option<Argument> {
+pub(super) fn argument(entry: &Entry<'_, '_>) -> Option<Argument> {
     let parsed = |text: &str| match parse_rule(text) {
         Ok(rule) => Some(rule),
         Err((message, hint)) => {
@@ -95,8 +110,12 @@ fn body(table: &Table<'_>) -> Option<Body> {
     if table.has("variables") && !table.has("graphql") {
         table.refuse(Some("variables"), "belongs to a `graphql` document, and there is none", "use `json` or `form`");
     }
+    let content_type = table.optional_text("content-type");
+    if content_type.is_some() && !table.has("json") {
+        table.refuse(Some("content-type"), "belongs to a `json` body, and there is none", "remove it");
+    }
     match *bodies.first()? {
-        "json" => Some(Body::Json { arguments: json }),
+        "json" => Some(Body::Json { arguments: json, content_type }),
         "form" => Some(Body::Form { arguments: form }),
         _ => Some(Body::Graphql { document: document?, variables }),
     }
@@ -116,9 +135,17 @@ fn pages(table: &Table<'_>) -> Pages {
     }
     let Some(inner) = table.inner("pages") else { return Pages::None };
     let (cursor, more, argument) = (inner.text("cursor"), inner.optional_text("more"), inner.text("argument"));
+    let body = match inner.optional_text("body").as_deref() {
+        None | Some("json") => BodyFormat::Json,
+        Some("xml") => BodyFormat::Xml,
+        Some(other) => {
+            inner.refuse(Some("body"), format!("`{other}` is no format of a body"), "write \"json\" or \"xml\"");
+            BodyFormat::Json
+        }
+    };
     inner.finish();
     match (cursor, argument) {
-        (Some(cursor), Some(argument)) => Pages::Cursor { cursor, more, argument },
+        (Some(cursor), Some(argument)) => Pages::Cursor { cursor, more, argument, body },
         // A finding says which one is missing.
         _ => Pages::None,
     }

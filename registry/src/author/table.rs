@@ -218,6 +218,19 @@ impl<'a> Table<'a> {
         self.items(key).iter().filter_map(|item| self.number(key, item)).collect()
     }
 
+    /// A list of numbers, and of texts that have to keep the rules of their type.
+    pub(super) fn numbers_or_texts<T: FromStr<Err: Display>>(
+        &self,
+        key: &'static str,
+        of_number: impl Fn(u16) -> T,
+    ) -> Vec<T> {
+        let read = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+            Some(text) => text.parse().map_err(|e: T::Err| self.found(key, item, e.to_string())).ok(),
+            None => self.number(key, item).map(&of_number),
+        };
+        self.items(key).iter().filter_map(read).collect()
+    }
+
     pub(super) fn texts(&self, key: &'static str) -> Vec<String> {
         self.names(key)
     }

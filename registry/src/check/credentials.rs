@@ -8,16 +8,6 @@ use crate::text::is_json_pointer;
 use porthole_model::manifest::{CredentialKind, CredentialMethod, Manifest, Method};
 use porthole_model::operation::{Part, Template};
 
-/// Where tokens are bought, for the kinds that buy them.
-pub(crate) fn token_url(kind: &CredentialKind) -> Option<&str> {
-    match kind {
-        CredentialKind::Oauth2ClientCredentials { token_url, .. }
-        | CredentialKind::Oauth2RefreshToken { token_url }
-        | CredentialKind::JwtExchange { token_url, .. } => Some(token_url),
-        CredentialKind::Header { .. } | CredentialKind::Basic | CredentialKind::Bearer => None,
-    }
-}
-
 pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
     for (slot, method) in repeated(manifest.credentials.iter().map(|c| (c.slot.as_str(), c.method.as_str()))) {
         findings.push(
@@ -53,7 +43,10 @@ fn kind(manifest: &Manifest, place: &str, credential: &CredentialMethod, finding
             }
             header_value(&at, format, findings);
         }
-        CredentialKind::Basic | CredentialKind::Bearer => {}
+        CredentialKind::Basic | CredentialKind::Bearer | CredentialKind::Sigv4Keys => {}
+        CredentialKind::Sigv4Role { region, .. } => {
+            super::operations::region(manifest, &format!("{place}: region"), region, &[], findings);
+        }
         CredentialKind::Oauth2ClientCredentials { scope, .. } => {
             if !scope.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
                 findings.push(Finding::error(format!("{place}: scope"), "holds characters that no scope has"));
@@ -79,7 +72,7 @@ fn kind(manifest: &Manifest, place: &str, credential: &CredentialMethod, finding
             }
         }
     }
-    if let Some(url) = token_url(&credential.kind) {
+    if let Some(url) = credential.kind.token_url() {
         token_template(manifest, &format!("{place}: token-url"), url, &credential.kind, findings);
     }
 }

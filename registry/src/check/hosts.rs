@@ -132,6 +132,15 @@ fn fixes_the_domain(rest: &[Part]) -> bool {
     after.split(':').next().unwrap_or_default().trim_end_matches('.').contains('.')
 }
 
+/// Could a value of this rule hold a slash where it stands in a path? Text and numbers can't: the model refuses it.
+pub(crate) fn may_hold_slash(rule: &Rule) -> bool {
+    match rule {
+        Rule::Fixed(text) => text.contains('/'),
+        Rule::Pattern(_) => every_char(rule, &|low, high| !(low..=high).contains(&'/')).is_err(),
+        Rule::Text(_) | Rule::Int(_) | Rule::Bool => false,
+    }
+}
+
 fn host_text(value: &str) -> Result<(), String> {
     let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
     match value.chars().find(|c| !plain(c)) {

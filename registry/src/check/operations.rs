@@ -6,7 +6,8 @@ use super::{MAX_ARGUMENTS, MAX_NAME_BYTES, hosts, operation_ids, readable, repea
 use crate::finding::Finding;
 use crate::text::{deceives, did_you_mean, is_json_pointer};
 use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
-use porthole_model::operation::{MAX_URL_BYTES, Template, config_reference};
+use porthole_model::operation::{self, MAX_URL_BYTES, Part, Template, config_reference};
+use porthole_model::session_policy::is_action;
 use porthole_model::rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,7 @@ const NEVER_EMPTY: [u16; 6] = [401, 403, 407, 408, 425, 429];
 pub(crate) fn arguments(operation: &Operation) -> impl Iterator<Item = (&'static str, &str, &Argument)> {
     let body = match &operation.body {
         Some(Body::Form { arguments }) => Some(("form", arguments)),
-        Some(Body::Json { arguments }) => Some(("json", arguments)),
+        Some(Body::Json { arguments, .. }) => Some(("json", arguments)),
         Some(Body::Graphql { variables, .. }) => Some(("variables", variables)),
         None => None,
     };
@@ -50,6 +51,8 @@ pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
         empty_on(&place, operation, findings);
         pages(&place, operation, findings);
         auth(manifest, &place, operation, findings);
+        sign(manifest, &place, operation, findings);
+        json(&place, operation, findings);
         revalidate(&place, operation, findings);
         for (key, text) in [("permission", &operation.permission), ("read-by-post", &operation.read_by_post)] {
             readable(&format!("{place}: {key}"), text.as_deref().unwrap_or_default(), findings);
@@ -147,7 +150,8 @@ fn config_value(manifest: &Manifest, at: &str, table: &str, rule: &Rule, finding
 
 fn empty_on(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
     let at = format!("{place}: empty-on");
-    for status in &operation.empty_on {
+    for none in &operation.empty_on {
+        let status = &none.status;
         if NEVER_EMPTY.contains(status) {
             findings.push(
                 Finding::error(
@@ -163,8 +167,8 @@ fn empty_on(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
             );
         }
     }
-    for status in repeated(&operation.empty_on) {
-        findings.push(Finding::error(at.clone(), format!("names {status} twice")));
+    for none in repeated(&operation.empty_on) {
+        findings.push(Finding::error(at.clone(), format!("names {none} twice")));
     }
 }
 
@@ -179,7 +183,7 @@ fn pages(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
                     .push(Finding::error(at, "a link is followed with GET, and this is none").hint("page by cursor"));
             }
         }
-        Pages::Cursor { cursor, more, argument } => {
+        Pages::Cursor { cursor, more, argument, body: _ } => {
             if method == Ok(Method::Head) {
                 findings.push(Finding::error(at.clone(), "a HEAD has no body to find a cursor in"));
             }
@@ -212,6 +216,70 @@ fn revalidate(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
     if let (true, Ok(method @ (Method::Head | Method::Post))) = (operation.revalidate, method) {
         let message = format!("only the answer of a GET can be asked about again, and this is a {}", method.as_str());
         findings.push(Finding::error(format!("{place}: revalidate"), message).hint("remove `revalidate`"));
+    }
+}
+
+/// What a request is signed for goes with a credential that signs, and the other way round.
+fn sign(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let slot = operation.auth.as_ref();
+    let methods: Vec<_> = manifest.credentials.iter().filter(|c| Some(&c.slot) == slot).collect();
+    let at = format!("{place}: sign");
+    match &operation.sign {
+        None if methods.iter().any(|m| m.kind.signs()) => findings.push(
+            Finding::error(at, "is missing, and its credential signs requests")
+                .hint("sign = { service = \"iam\", region = \"us-east-1\" }"),
+        ),
+        None => {}
+        Some(_) if methods.is_empty() || methods.iter().any(|m| !m.kind.signs()) => {
+            findings.push(Finding::error(at, "goes with a credential of a kind that signs, in every method of its slot"));
+        }
+        Some(sign) => {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if sign.service.is_empty() || sign.service.len() > MAX_NAME_BYTES || !sign.service.chars().all(plain) {
+                findings.push(Finding::error(at.clone(), format!("`{}` is no signing name of a service", sign.service)));
+            }
+            let names: Vec<_> = operation.path.keys().map(String::as_str).collect();
+            region(manifest, &at, &sign.region, &names, findings);
+        }
+    }
+    if let Some(action) = operation.action.as_deref().filter(|action| !is_action(action)) {
+        let message = format!("`{action}` is no action: a service's prefix, a colon and a name, such as `iam:ListUsers`");
+        findings.push(Finding::error(format!("{place}: action"), message));
+    }
+}
+
+/// The region of a signature names what is there.
+pub(super) fn region(manifest: &Manifest, at: &str, text: &str, arguments: &[&str], findings: &mut Vec<Finding>) {
+    match operation::region(text) {
+        Err(e) => findings.push(Finding::error(at, e.to_string())),
+        Ok(Part::Text(_)) => {}
+        Ok(Part::Config(field)) if manifest.config.contains_key(&field) => {}
+        Ok(Part::Config(field)) => {
+            unknown(findings, at, "config field", &field, || manifest.config.keys().map(String::as_str).collect());
+        }
+        Ok(Part::Argument(name)) if arguments.contains(&name.as_str()) => {}
+        Ok(Part::Argument(name)) => unknown(findings, at, "path argument", &name, || arguments.to_vec()),
+    }
+}
+
+/// A JSON body: its media type is one of JSON, and no name is the beginning of another's way.
+fn json(place: &str, operation: &Operation, findings: &mut Vec<Finding>) {
+    let Some(Body::Json { arguments, content_type }) = &operation.body else { return };
+    let is_json = |text: &str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".+-".contains(c);
+        text.strip_prefix("application/").is_some_and(|t| t.contains("json") && t.len() <= 64 && t.chars().all(plain))
+    };
+    if let Some(text) = content_type.as_deref().filter(|text| !is_json(text)) {
+        findings.push(Finding::error(format!("{place}: content-type"), format!("`{text}` is no media type of JSON")));
+    }
+    for (name, next) in arguments.keys().zip(arguments.keys().skip(1)) {
+        let at = format!("{place}: json `{next}`");
+        if next.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+            findings.push(Finding::error(at, format!("`{name}` is a value, and this would be a member of it")));
+        }
+    }
+    for name in arguments.keys().filter(|name| name.split('/').any(str::is_empty)) {
+        findings.push(Finding::error(format!("{place}: json `{name}`"), "has an empty member on its way"));
     }
 }
 

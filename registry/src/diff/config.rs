@@ -87,7 +87,7 @@ fn is_used(manifest: &Manifest, field: &str) -> bool {
     let follow = manifest.config.iter().filter(|(_, f)| f.derive.as_ref().is_some_and(|d| d.from == field));
     let names: Vec<String> =
         follow.map(|(name, _)| name.as_str()).chain([field]).map(|name| format!("{{config.{name}}}")).collect();
-    let mut token_urls = manifest.credentials.iter().filter_map(|c| crate::check::token_url(&c.kind));
+    let mut token_urls = manifest.credentials.iter().filter_map(|c| c.kind.token_url());
     !users(manifest, field).is_empty() || token_urls.any(|url| names.iter().any(|name| url.contains(name)))
 }
 

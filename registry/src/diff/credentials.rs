@@ -50,7 +50,7 @@ fn kind_name(kind: &CredentialKind) -> String {
 
 /// What goes over the wire with this credential: the exchange for a token, else the first request that it signs.
 fn example(cx: &Cx<'_>, method: &CredentialMethod) -> String {
-    if let Some(url) = crate::check::token_url(&method.kind) {
+    if let Some(url) = method.kind.token_url() {
         let sent = exchange(cx, url, true).unwrap_or_else(|| url.to_owned());
         return format!("POST {sent} with {}", secrets(&method.kind));
     }
@@ -76,6 +76,8 @@ fn secrets(kind: &CredentialKind) -> String {
         }
         CredentialKind::Oauth2RefreshToken { .. } => "client_id, client_secret and refresh_token".to_owned(),
         CredentialKind::JwtExchange { .. } => "a token signed by private_key".to_owned(),
+        CredentialKind::Sigv4Keys => "a signature by secret_access_key".to_owned(),
+        CredentialKind::Sigv4Role { .. } => "role_arn, external_id and a signature by the platform's own key".to_owned(),
     }
 }
 
@@ -97,6 +99,8 @@ fn exchange(cx: &Cx<'_>, url: &str, new: bool) -> Option<String> {
         read_by_post: None,
         permission: None,
         revalidate: false,
+        sign: None,
+        action: None,
     };
     let template = porthole_model::operation::Template::parse(&operation.request).ok()?;
     for name in template.arguments() {
@@ -155,6 +159,16 @@ fn changed(cx: &Cx<'_>, at: &str, old: &CredentialMethod, new: &CredentialMethod
             }
             if expires_at != old_expiry {
                 changes.push(Change::different(at, format!("it expires at `{expires_at}` instead of `{old_expiry}`")));
+            }
+        }
+        (
+            CredentialKind::Sigv4Role { token_url: old_url, region: old_region },
+            CredentialKind::Sigv4Role { token_url, region },
+        ) => {
+            changes.extend(endpoint(cx, at, old_url, token_url, new));
+            if region != old_region {
+                let what = format!("roles are assumed in region `{region}` instead of `{old_region}`");
+                changes.push(Change::different(at, what));
             }
         }
         (old, _) => {

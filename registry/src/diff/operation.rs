@@ -4,7 +4,7 @@ use super::arguments::{self, Table};
 use super::worlds::{Set, Show, shown};
 use super::{Change, Cx, scrub, template};
 use crate::readonly::same_tokens;
-use porthole_model::manifest::{Body, Operation, Pages};
+use porthole_model::manifest::{Body, BodyFormat, Operation, Pages, Sign};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -25,6 +25,8 @@ pub(super) fn compare(cx: &Cx<'_>, old: &Operation, new: &Operation, place: &str
         read_by_post,
         permission,
         revalidate,
+        sign,
+        action,
     } = new;
     let pair = Pair { cx, old, new, place };
     let mut changes = Vec::new();
@@ -75,6 +77,20 @@ pub(super) fn compare(cx: &Cx<'_>, old: &Operation, new: &Operation, place: &str
     }
     if *revalidate != old.revalidate {
         changes.push(revalidation(place, *revalidate));
+    }
+    if *sign != old.sign {
+        let scope = |sign: &Option<Sign>| match sign {
+            Some(sign) => format!("{} in {}", sign.service, sign.region),
+            None => "nothing".to_owned(),
+        };
+        let what = format!("is signed for {} instead of {}", scope(sign), scope(&old.sign));
+        changes.push(pair.wider(&format!("{place}: sign"), what, &[], Show::Usual));
+    }
+    if *action != old.action {
+        let word = |action: &Option<String>| action.clone().unwrap_or_else(|| "nothing".to_owned());
+        let what = format!("needs the permission {} instead of {}", word(action), word(&old.action));
+        let example = pair.any().unwrap_or_else(|| new.request.clone());
+        changes.push(Change::wider(format!("{place}: action"), what, example));
     }
     changes.extend(scrub::compare(&pair));
     let differs = Operation { id: old.id.clone(), ..new.clone() } != *old;
@@ -141,8 +157,16 @@ impl Pair<'_> {
             (Some(Body::Form { arguments: old }), Some(Body::Form { arguments: new })) => {
                 arguments::compare(self, Table::Form, old, new)
             }
-            (Some(Body::Json { arguments: old }), Some(Body::Json { arguments: new })) => {
-                arguments::compare(self, Table::Json, old, new)
+            (
+                Some(Body::Json { arguments: old, content_type: old_type }),
+                Some(Body::Json { arguments: new, content_type }),
+            ) => {
+                let mut changes = arguments::compare(self, Table::Json, old, new);
+                if content_type != old_type {
+                    let what = format!("is sent as {content_type:?} instead of {old_type:?}");
+                    changes.push(self.wider(&at("content-type"), what, &[], Show::Document));
+                }
+                changes
             }
             (
                 Some(Body::Graphql { document: old, variables: old_variables }),
@@ -236,7 +260,10 @@ fn paging(pages: &Pages) -> String {
     match pages {
         Pages::None => "nothing".to_owned(),
         Pages::Link => "the `Link` header".to_owned(),
-        Pages::Cursor { cursor, more: None, argument } => format!("`{cursor}` into `{argument}`"),
-        Pages::Cursor { cursor, more: Some(more), argument } => format!("`{cursor}` into `{argument}` while `{more}`"),
+        Pages::Cursor { cursor, more, argument, body } => {
+            let more = more.as_ref().map(|more| format!(" while `{more}`")).unwrap_or_default();
+            let of = if *body == BodyFormat::Xml { " of XML" } else { "" };
+            format!("`{cursor}`{of} into `{argument}`{more}")
+        }
     }
 }

@@ -44,8 +44,8 @@ pub(super) fn could_make(compiled: &CompiledOperation, config: &Config, request:
 
 /// The same but for the name of the operation.
 fn same(a: &PreparedRequest, b: &PreparedRequest) -> bool {
-    let PreparedRequest { operation: _, method, url, headers, body, auth } = a;
-    (method, url, headers, body, auth) == (&b.method, &b.url, &b.headers, &b.body, &b.auth)
+    let PreparedRequest { operation: _, method, url, headers, body, auth, scope } = a;
+    (method, url, headers, body, auth, scope) == (&b.method, &b.url, &b.headers, &b.body, &b.auth, &b.scope)
 }
 
 /// One value for each name, or none when two readings disagree.
@@ -140,13 +140,14 @@ fn body(compiled: &CompiledOperation, request: &PreparedRequest) -> Option<Argum
         (Some(Body::Form { arguments }), Some(bytes)) => {
             let mut given = Vec::new();
             for (name, value) in url::form_urlencoded::parse(bytes) {
-                if !is_fixed(arguments.get(&*name)?) {
-                    given.push((name.into_owned(), value.into_owned()));
+                let name = unnumbered(arguments, &name);
+                if !is_fixed(arguments.get(&name)?) {
+                    given.push((name, value.into_owned()));
                 }
             }
             Some(given)
         }
-        (Some(Body::Json { arguments }), Some(bytes)) => fields(arguments, &serde_json::from_slice(bytes).ok()?),
+        (Some(Body::Json { arguments, .. }), Some(bytes)) => fields(arguments, &serde_json::from_slice(bytes).ok()?),
         (Some(Body::Graphql { document, variables }), Some(bytes)) => {
             let sent: serde_json::Value = serde_json::from_slice(bytes).ok()?;
             let same = sent.get("query")?.as_str()? == document;
@@ -156,20 +157,38 @@ fn body(compiled: &CompiledOperation, request: &PreparedRequest) -> Option<Argum
     }
 }
 
+/// The name under which a form's numbered field is declared: `Names.1` is a value of `Names.N`.
+fn unnumbered(arguments: &BTreeMap<String, Argument>, name: &str) -> String {
+    let list = name.rsplit_once('.').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    let list = list.map(|(list, _)| format!("{list}.N")).filter(|list| !arguments.contains_key(name) && arguments.contains_key(list));
+    list.unwrap_or_else(|| name.to_owned())
+}
+
 fn fields(arguments: &BTreeMap<String, Argument>, object: &serde_json::Value) -> Option<ArgumentList> {
+    let mut given = Vec::new();
+    members(arguments, "", object, &mut given)?;
+    Some(given)
+}
+
+/// The members of an object, those of the objects in it by their way.
+fn members(
+    arguments: &BTreeMap<String, Argument>,
+    way: &str,
+    object: &serde_json::Value,
+    given: &mut ArgumentList,
+) -> Option<()> {
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let mut given = Vec::new();
-    for (name, value) in object.as_object()? {
-        if is_fixed(arguments.get(name)?) {
-            continue;
-        }
-        match value {
-            serde_json::Value::Array(values) => given.extend(values.iter().map(|v| (name.clone(), text(v)))),
-            value => given.push((name.clone(), text(value))),
+    for (member, value) in object.as_object()? {
+        let name = format!("{way}{member}");
+        match (arguments.get(&name), value) {
+            (Some(argument), _) if is_fixed(argument) => {}
+            (Some(_), serde_json::Value::Array(values)) => given.extend(values.iter().map(|v| (name.clone(), text(v)))),
+            (Some(_), value) => given.push((name, text(value))),
+            (None, value) => members(arguments, &format!("{name}/"), value, given)?,
         }
     }
-    Some(given)
+    Some(())
 }

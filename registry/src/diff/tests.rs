@@ -333,7 +333,7 @@ fn built(path: usize, query: Option<(usize, bool, bool)>, json: Option<(usize, b
     users.path.insert("org".to_owned(), argument((path.min(RULES.len() - 2), false, false)));
     users.query = query.map(|q| ("q".to_owned(), argument(q))).into_iter().collect();
     let fields = json.map(|j| ("j".to_owned(), argument(j))).into_iter().collect();
-    manifest.operations[3].body = Some(porthole_model::manifest::Body::Json { arguments: fields });
+    manifest.operations[3].body = Some(porthole_model::manifest::Body::Json { arguments: fields, content_type: None });
     manifest
 }
 

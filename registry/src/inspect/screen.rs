@@ -148,7 +148,8 @@ fn write_operation(out: &mut String, o: &OperationLine, common: &BTreeMap<String
     line("none on", o.empty_on.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))?;
     let kept = "its answers, sealed, to ask whether they still hold";
     line("keeps", if o.revalidate { kept.to_owned() } else { String::new() })?;
-    line("needs", o.permission.clone().unwrap_or_default())
+    line("signed", o.sign.as_ref().map(|s| format!("for {} in {}", s.service, s.region)).unwrap_or_default())?;
+    line("needs", o.permission.clone().or_else(|| o.action.clone()).unwrap_or_default())
 }
 
 fn write_step(out: &mut String, step: &StepLine) -> fmt::Result {

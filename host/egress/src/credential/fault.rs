@@ -1,7 +1,7 @@
 //! Why a request has no credential. No message holds a secret: what a token endpoint says is searched for secrets first.
 
 use crate::secret::SecretError;
-use porthole_model::id::Slot;
+use porthole_model::id::{OperationId, Slot};
 use porthole_model::run::Fault;
 use std::sync::Arc;
 
@@ -41,6 +41,35 @@ pub enum CredentialFault {
         /// What it said, cut and scrubbed.
         message: String,
     },
+    /// A role that can be assumed without the external id.
+    #[error("{reason}")]
+    OpenRole {
+        /// The slot.
+        slot: Slot,
+        /// Which role, and what to do.
+        reason: String,
+    },
+    /// The operator has set no key to assume roles with.
+    #[error(
+        "the credential of slot `{slot}` is a role, and the platform has no key of its own to assume it with; the operator \
+         names it as `key-file` of [platform] in porthole.toml"
+    )]
+    NoPlatformKey {
+        /// The slot.
+        slot: Slot,
+    },
+    /// The platform's own key can't be read.
+    #[error("{source}")]
+    PlatformKey {
+        /// Why.
+        source: Arc<SecretError>,
+    },
+    /// The request doesn't say what it is signed for.
+    #[error("operation `{operation}` says no service and region to sign it for (`sign`)")]
+    NoScope {
+        /// The operation.
+        operation: OperationId,
+    },
     /// The token endpoint can't be reached. Made by the [`TokenTransport`](super::TokenTransport).
     #[error("the token endpoint can't be reached: {message}")]
     TokenConnection {
@@ -79,6 +108,9 @@ impl CredentialFault {
             Self::TokenConnection { .. } => "token-connection",
             Self::Malformed { .. } => "malformed",
             Self::NotKept { .. } => "not-kept",
+            Self::OpenRole { .. } => "open-role",
+            Self::NoPlatformKey { .. } | Self::PlatformKey { .. } => "platform-key",
+            Self::NoScope { .. } => "no-scope",
         }
     }
 
@@ -91,12 +123,13 @@ impl CredentialFault {
                 SecretError::Content => Fault::Tenant,
                 _ => Fault::Host,
             },
-            Self::Method { .. } => Fault::Guest,
+            Self::Method { .. } | Self::NoScope { .. } => Fault::Guest,
+            Self::OpenRole { .. } => Fault::Tenant,
             Self::TokenEndpoint { .. } if self.is_retryable() => Fault::Provider,
             // A refused secret is the tenant's to replace.
             Self::TokenEndpoint { .. } => Fault::Tenant,
             Self::TokenConnection { .. } | Self::Malformed { .. } => Fault::Provider,
-            Self::NotKept { .. } => Fault::Host,
+            Self::NotKept { .. } | Self::NoPlatformKey { .. } | Self::PlatformKey { .. } => Fault::Host,
         }
     }
 

@@ -6,7 +6,8 @@
 //! service need not be asked for every request. The tenant's key itself is gone as soon as the secret is open.
 //!
 //! One file per kind: [`header`], [`basic`], [`bearer`] put the secret into a header; [`oauth2_client_credentials`],
-//! [`oauth2_refresh_token`] and [`jwt_exchange`] buy a token with it first.
+//! [`oauth2_refresh_token`] and [`jwt_exchange`] buy a token with it first; [`sigv4`] signs the request itself, and
+//! [`sigv4_role`] buys what to sign with.
 
 mod basic;
 mod bearer;
@@ -19,6 +20,8 @@ mod oauth2_client_credentials;
 mod oauth2_refresh_token;
 mod reflection;
 mod search;
+pub(crate) mod sigv4;
+mod sigv4_role;
 mod token;
 mod token_url;
 mod transport;
@@ -27,13 +30,16 @@ pub use fault::CredentialFault;
 pub use oauth2_refresh_token::RotationPort;
 pub use transport::{SecretHeader, TokenReply, TokenTransport};
 
-use crate::secret::{Binding, OpenSecret, Sealed, SecretError, Vault, WrappedKey, rsa};
+use crate::secret::{Binding, OpenSecret, PlatformKey, Sealed, SecretError, Vault, WrappedKey, rsa};
 use exchange::Exchange;
 use oauth2_refresh_token::Rotation;
 use porthole_model::id::Slot;
 use porthole_model::manifest::{CredentialKind, CredentialMethod};
-use porthole_model::operation::{Config, PreparedRequest};
+use porthole_model::operation::{Config, PreparedRequest, SignatureScope};
+use porthole_model::session_policy::SessionPolicy;
 use reflection::Reflections;
+use sigv4::{Keys, Signable};
+use sigv4_role::Role;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -66,10 +72,28 @@ pub struct Credentials {
 struct Inner {
     vault: Arc<Vault>,
     config: Config,
-    clock: Clock,
-    rotation: Option<Arc<dyn RotationPort>>,
+    means: Means,
     slots: HashMap<Slot, BoundSlot>,
     reflections: Reflections,
+}
+
+/// What credentials are used with, besides what is bound.
+#[derive(Clone)]
+pub struct Means {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Keeps the refresh tokens that providers rotate.
+    pub rotation: Option<Arc<dyn RotationPort>>,
+    /// Assumes roles. Without it a role can't be used.
+    pub platform: Option<PlatformKey>,
+    /// What sessions of a role are narrowed to: together the actions that the run may use, each in one of them.
+    pub sessions: Vec<SessionPolicy>,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemTime::now), rotation: None, platform: None, sessions: Vec::new() }
+    }
 }
 
 /// One slot: the sealed secret and what was made of it in this run.
@@ -78,32 +102,25 @@ struct BoundSlot {
     open: OnceCell<OpenSecret>,
     token: TokenCache,
     rotated: Rotation,
+    /// The role was found to demand the external id.
+    demands_id: OnceCell<()>,
+    /// The temporary credentials of each session; one more for what needs no permission.
+    sessions: Vec<TokenCache>,
 }
 
 impl Credentials {
     /// The credentials that are bound to an instance's slots.
     #[must_use]
-    pub fn new(vault: Arc<Vault>, bound: Vec<BoundCredential>, config: Config) -> Self {
-        Self::with(vault, bound, config, Arc::new(SystemTime::now), None)
-    }
-
-    /// As [`Credentials::new`], with a clock, and with somebody who keeps the refresh tokens that providers rotate.
-    #[must_use]
-    pub fn with(
-        vault: Arc<Vault>,
-        bound: Vec<BoundCredential>,
-        config: Config,
-        clock: Clock,
-        rotation: Option<Arc<dyn RotationPort>>,
-    ) -> Self {
+    pub fn new(vault: Arc<Vault>, bound: Vec<BoundCredential>, config: Config, means: Means) -> Self {
         let slot = |bound: BoundCredential| {
-            let name = bound.binding.slot.clone();
-            let rotated = Rotation::default();
-            (name, BoundSlot { bound, open: OnceCell::new(), token: TokenCache::default(), rotated })
+            let (name, rotated) = (bound.binding.slot.clone(), Rotation::default());
+            let sessions = (0..=means.sessions.len()).map(|_| TokenCache::default()).collect();
+            let (open, token, demands_id) = (OnceCell::new(), TokenCache::default(), OnceCell::new());
+            (name, BoundSlot { bound, open, token, rotated, demands_id, sessions })
         };
         let slots = bound.into_iter().map(slot).collect();
         let reflections = Reflections::default();
-        Self { inner: Arc::new(Inner { vault, config, clock, rotation, slots, reflections }) }
+        Self { inner: Arc::new(Inner { vault, config, means, slots, reflections }) }
     }
 
     /// Is there a credential in this slot?
@@ -116,14 +133,14 @@ impl Credentials {
     /// purchase.
     ///
     /// Call this after the request has been recorded and hand the headers to nothing but the request. The request itself
-    /// is for kinds that sign its parts.
+    /// is for kinds that sign its parts: nothing that they sign may change afterwards.
     ///
     /// # Errors
     /// When nothing is bound, the secret doesn't open, or no token is to be had.
     pub async fn authorize(
         &self,
         slot: &Slot,
-        _request: &PreparedRequest,
+        request: &PreparedRequest,
         transport: &dyn TokenTransport,
     ) -> Result<Vec<SecretHeader>, CredentialFault> {
         let inner = &*self.inner;
@@ -133,25 +150,41 @@ impl Credentials {
             slot,
             secret,
             config: &inner.config,
-            now: (inner.clock)(),
+            now: (inner.means.clock)(),
             transport,
             reflections: &inner.reflections,
         };
+        let clock = &inner.means.clock;
         let fetched = match &state.bound.method.kind {
             CredentialKind::Header { header, format } => return header::headers(slot, header, format, secret),
             CredentialKind::Basic => return basic::headers(slot, secret),
             CredentialKind::Bearer => return bearer::headers(slot, secret),
             CredentialKind::Oauth2ClientCredentials { token_url, scope } => {
                 let fetch = || oauth2_client_credentials::fetch(&exchange, token_url, scope);
-                state.token.get(&inner.clock, fetch).await?
+                state.token.get(clock, fetch).await?
             }
             CredentialKind::Oauth2RefreshToken { token_url } => {
                 let fetch = || oauth2_refresh_token::fetch(&exchange, token_url, state, || inner.keep_rotated(state));
-                state.token.get(&inner.clock, fetch).await?
+                state.token.get(clock, fetch).await?
             }
             CredentialKind::JwtExchange { token_url, url_fields, token, expires_at } => {
                 let fetch = || jwt_exchange::fetch(&exchange, token_url, url_fields, token, expires_at);
-                state.token.get(&inner.clock, fetch).await?
+                state.token.get(clock, fetch).await?
+            }
+            CredentialKind::Sigv4Keys => {
+                let field = |name| exchange.field(name);
+                let keys = Keys::new(field("access_key_id")?, field("secret_access_key")?, None);
+                let reason = "its key is empty or no visible ASCII".to_owned();
+                let keys = keys.ok_or_else(|| CredentialFault::Method { slot: slot.clone(), reason })?;
+                return sign(slot, &keys, request, exchange.now);
+            }
+            CredentialKind::Sigv4Role { token_url, region } => {
+                let role = Role { exchange, token_url, region, platform: inner.means.platform.as_ref() };
+                state.demands_id.get_or_try_init(|| role.check_external_id()).await?;
+                let scope = scope(request)?;
+                let (cache, policy) = inner.session(state, slot, scope)?;
+                let token = cache.get(clock, || role.fetch(policy)).await?;
+                return sign(slot, &sigv4_role::keys(slot, &token)?, request, clock());
             }
         };
         Ok(vec![bearer::header(fetched.value())])
@@ -161,7 +194,9 @@ impl Credentials {
     /// seconds old stays, because the refused request was sent with the one before it.
     pub fn rejected(&self, slot: &Slot) {
         if let Some(state) = self.inner.slots.get(slot) {
-            state.token.rejected((self.inner.clock)());
+            for cache in state.sessions.iter().chain([&state.token]) {
+                cache.rejected((self.inner.means.clock)());
+            }
         }
     }
 
@@ -179,7 +214,54 @@ impl Credentials {
     }
 }
 
+/// What a request is signed for.
+fn scope(request: &PreparedRequest) -> Result<&SignatureScope, CredentialFault> {
+    request.scope.as_ref().ok_or_else(|| CredentialFault::NoScope { operation: request.operation.clone() })
+}
+
+fn sign(
+    slot: &Slot,
+    keys: &Keys,
+    request: &PreparedRequest,
+    now: SystemTime,
+) -> Result<Vec<SecretHeader>, CredentialFault> {
+    let scope = scope(request)?;
+    let signable = Signable {
+        method: request.method.as_str(),
+        url: request.url.as_str(),
+        headers: &request.headers,
+        body: request.body.as_deref().unwrap_or_default(),
+        service: &scope.service,
+        region: &scope.region,
+    };
+    sigv4::headers(slot, keys, &signable, now)
+}
+
 impl Inner {
+    /// The session in which an action is allowed. Every action that a run may use is in one; what isn't has no session.
+    fn session<'a>(
+        &'a self,
+        state: &'a BoundSlot,
+        slot: &Slot,
+        scope: &SignatureScope,
+    ) -> Result<(&'a TokenCache, &'a str), CredentialFault> {
+        let sessions = &self.means.sessions;
+        let (at, policy) = match &scope.action {
+            // Needs no permission, so it gets none.
+            None => (sessions.len(), sigv4_role::NOTHING),
+            Some(action) => sessions
+                .iter()
+                .position(|session| session.actions.contains(action))
+                .and_then(|at| Some((at, sessions.get(at)?.json.as_str())))
+                .ok_or_else(|| CredentialFault::Method {
+                    slot: slot.clone(),
+                    reason: format!("`{action}` is in no session policy of this run"),
+                })?,
+        };
+        let cache = state.sessions.get(at).unwrap_or(&state.token);
+        Ok((cache, policy))
+    }
+
     /// Opens a secret. From here on replies are searched for it.
     async fn open(&self, bound: &BoundCredential) -> Result<OpenSecret, CredentialFault> {
         let BoundCredential { binding, method, tenant_key, sealed } = bound;
@@ -211,6 +293,9 @@ fn secret_fields(kind: &CredentialKind, secret: &OpenSecret) -> &'static [&'stat
         CredentialKind::Oauth2ClientCredentials { .. } => &["client_secret"],
         CredentialKind::Oauth2RefreshToken { .. } => &["client_secret", "refresh_token"],
         CredentialKind::JwtExchange { .. } => &["private_key"],
+        CredentialKind::Sigv4Keys => &["secret_access_key"],
+        // Neither opens anything without the platform's own key. Providers name the role in their replies.
+        CredentialKind::Sigv4Role { .. } => &["external_id"],
     }
 }
 

@@ -97,7 +97,7 @@ impl Inner {
         let slot = &state.bound.binding.slot;
         let Some(rotated) = state.rotated.latest().filter(|rotated| !rotated.is_kept) else { return Ok(()) };
         let failed = |reason: String| CredentialFault::NotKept { slot: slot.clone(), reason };
-        if let Some(port) = &self.rotation {
+        if let Some(port) = &self.means.rotation {
             let mut credential = state.bound.clone();
             credential.binding.version = rotated.version;
             let secret = state.open.get().ok_or_else(|| failed("the secret is not open".to_owned()))?;

@@ -15,27 +15,27 @@ use zeroize::Zeroizing;
 const START: u64 = 1_700_000_000;
 
 /// What a token endpoint was sent.
-struct Sent {
-    url: String,
-    headers: Vec<(String, String)>,
+pub(super) struct Sent {
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
     content_type: Option<&'static str>,
-    body: Option<String>,
+    pub(super) body: Option<String>,
 }
 
 /// A token endpoint with its answers prepared.
 #[derive(Default)]
-struct Endpoint {
+pub(super) struct Endpoint {
     answers: Mutex<VecDeque<(u16, String)>>,
-    sent: Mutex<Vec<Sent>>,
+    pub(super) sent: Mutex<Vec<Sent>>,
 }
 
 impl Endpoint {
-    fn answering(answers: &[(u16, &str)]) -> Self {
+    pub(super) fn answering(answers: &[(u16, &str)]) -> Self {
         let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
         Self { answers: Mutex::new(answers), ..Self::default() }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.sent.lock().unwrap().len()
     }
 }
@@ -62,11 +62,11 @@ impl TokenTransport for Endpoint {
     }
 }
 
-struct World {
+pub(super) struct World {
     _folder: tempfile::TempDir,
-    credentials: Credentials,
+    pub(super) credentials: Credentials,
     vault: Arc<Vault>,
-    slot: Slot,
+    pub(super) slot: Slot,
     seconds: Arc<AtomicU64>,
     kept: Arc<Keeper>,
 }
@@ -91,6 +91,11 @@ impl RotationPort for Keeper {
 
 /// An instance with one credential of this kind.
 async fn world(kind: &str, secret: serde_json::Value) -> World {
+    world_with(kind, secret, |means| means).await
+}
+
+/// The same, used with other means.
+pub(super) async fn world_with(kind: &str, secret: serde_json::Value, change: impl FnOnce(Means) -> Means) -> World {
     let method: CredentialMethod = serde_json::from_str(&format!(r#"{{"slot":"api","method":"m",{kind}}}"#)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault::new(Arc::new(KeyFile::open_or_create(&folder.path().join("key")).unwrap())));
@@ -110,7 +115,8 @@ async fn world(kind: &str, secret: serde_json::Value) -> World {
     let hands = Arc::clone(&seconds);
     let clock: Clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(hands.load(Ordering::SeqCst)));
     let port: Arc<dyn RotationPort> = Arc::<Keeper>::clone(&kept);
-    let credentials = Credentials::with(Arc::clone(&vault), bound, config, clock, Some(port));
+    let means = change(Means { clock, rotation: Some(port), ..Means::default() });
+    let credentials = Credentials::new(Arc::clone(&vault), bound, config, means);
     World { _folder: folder, credentials, vault, slot, seconds, kept }
 }
 
@@ -126,7 +132,7 @@ impl World {
         (headers[0].name.clone(), headers[0].value().to_owned())
     }
 
-    fn pass(&self, seconds: u64) {
+    pub(super) fn pass(&self, seconds: u64) {
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 }
@@ -138,6 +144,7 @@ fn request() -> PreparedRequest {
         url: Url::parse("https://api.example/list").unwrap(),
         headers: Vec::new(),
         body: None,
+        scope: None,
         auth: None,
     }
 }
@@ -203,7 +210,7 @@ async fn an_empty_slot_and_a_foreign_secret_are_faults() {
 
     let mut bound = w.credentials.inner.slots[&w.slot].bound.clone();
     bound.binding.version = 2;
-    let credentials = Credentials::new(Arc::clone(&w.vault), vec![bound], Config::default());
+    let credentials = Credentials::new(Arc::clone(&w.vault), vec![bound], Config::default(), Means::default());
     let fault = credentials.authorize(&w.slot, &request(), &Endpoint::default()).await.unwrap_err();
     assert!(matches!(fault, CredentialFault::Unreadable { .. }));
 }

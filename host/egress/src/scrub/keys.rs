@@ -57,6 +57,8 @@ pub(super) const KEYS: &[Key] = &[
     key("user_password", "directories: signs in"),
     key("master_user_password", "database services: signs in as the administrator"),
     key("admin_password", "signs in as the administrator"),
+    key("customer_gateway_configuration", "VPN connections: a document with the pre-shared key in it"),
+    key("user_data", "virtual machines: the script of their start, where people write passwords"),
     key("connection_string", "databases and queues: address and password in one"),
 ];
 

@@ -165,3 +165,22 @@ proptest! {
         let _ = rules(&[("list", "/*/*")]).apply(&OperationId::new("list").unwrap(), body);
     }
 }
+
+#[test]
+fn elements_are_blanked_by_name_and_by_path() {
+    let operation = OperationId::new("list").unwrap();
+    let rule = |path: &str| ScrubRule { operations: vec![operation.clone()], path: path.to_owned() };
+    let rules = ScrubRules::new(&[rule("/R/*/Env"), rule("/R/Plain")]);
+    let body = "<?xml version=\"1.0\"?><R xmlns=\"x\"><item><Env><A>geheim</A></Env><Password>p&amp;q</Password>\
+                <SecretAccessKey>geheim</SecretAccessKey></item><Env>stays</Env><Plain>geheim</Plain>\
+                <userData/><passWord><Policy>stays</Policy></passWord></R>";
+    let (clean, count) = rules.apply(&operation, body.into());
+    let clean = String::from_utf8(clean).unwrap();
+    let expected = "<?xml version=\"1.0\"?><R xmlns=\"x\"><item><Env>[scrubbed]</Env><Password>[scrubbed]</Password>\
+                <SecretAccessKey>[scrubbed]</SecretAccessKey></item><Env>stays</Env><Plain>[scrubbed]</Plain>\
+                <userData/><passWord><Policy>stays</Policy></passWord></R>";
+    assert_eq!((clean.as_str(), count), (expected, 4));
+    let other = OperationId::new("other").unwrap();
+    let (untouched, count) = rules.apply(&other, b"<R><Plain>x</Plain></R>".to_vec());
+    assert_eq!((untouched.as_slice(), count), (&b"<R><Plain>x</Plain></R>"[..], 0));
+}

@@ -2,7 +2,7 @@
 //! through every rule still can't become another host or another path.
 
 use super::check::{Checked, given, in_path, one};
-use super::{ArgumentError, Arguments, Config, MAX_URL_BYTES, Part, PreparedRequest};
+use super::{ArgumentError, Arguments, Config, MAX_URL_BYTES, Part, PreparedRequest, SignatureScope};
 use crate::manifest::{Argument, Body};
 use crate::rule::Rule;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -57,7 +57,21 @@ impl Checked<'_> {
             headers,
             body,
             auth: declared.auth.clone(),
+            scope: self.scope(config)?,
         })
+    }
+
+    fn scope(&self, config: &Config) -> Result<Option<SignatureScope>, ArgumentError> {
+        let (Some(sign), Some(region)) = (&self.operation.declared.sign, &self.operation.region) else {
+            return Ok(None);
+        };
+        let region = match region {
+            Part::Text(text) => text,
+            Part::Config(field) => config.values.get(field).ok_or(ArgumentError::Url)?,
+            Part::Argument(name) => one(name, self.operation.declared.path.get(name), self.arguments)?,
+        };
+        let (service, action) = (sign.service.clone(), self.operation.declared.action.clone());
+        Ok(Some(SignatureScope { service, region: region.to_owned(), action }))
     }
 
     fn host(&self, url: &mut String, config: &Config) -> Result<(), ArgumentError> {
@@ -104,20 +118,25 @@ impl Checked<'_> {
         }
     }
 
-    fn body(&self) -> (Option<Vec<u8>>, Option<&'static str>) {
+    fn body(&self) -> (Option<Vec<u8>>, Option<&str>) {
         match &self.operation.declared.body {
             None => (None, None),
             Some(Body::Form { arguments }) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 for (name, argument) in arguments {
-                    for value in values(name, argument, self.arguments) {
-                        form.append_pair(name, value);
+                    let numbered = name.strip_suffix(".N").filter(|_| argument.list);
+                    for (at, value) in values(name, argument, self.arguments).enumerate() {
+                        match numbered {
+                            Some(name) => form.append_pair(&format!("{name}.{}", at + 1), value),
+                            None => form.append_pair(name, value),
+                        };
                     }
                 }
                 (Some(form.finish().into_bytes()), Some("application/x-www-form-urlencoded"))
             }
-            Some(Body::Json { arguments }) => {
-                (Some(json_object(arguments, self.arguments).to_string().into_bytes()), Some("application/json"))
+            Some(Body::Json { arguments, content_type }) => {
+                let body = json_object(arguments, self.arguments).to_string().into_bytes();
+                (Some(body), Some(content_type.as_deref().unwrap_or("application/json")))
             }
             Some(Body::Graphql { document, variables }) => {
                 let variables = json_object(variables, self.arguments);
@@ -150,10 +169,22 @@ fn json_object(declared: &BTreeMap<String, Argument>, arguments: &Arguments) -> 
         let mut values: Vec<_> = values.map(|value| typed(&argument.rule, value)).collect();
         // A list that wasn't given stays away: an empty one would be a filter that matches nothing.
         if argument.list && !values.is_empty() {
-            object.insert(name.clone(), values.into());
+            insert(&mut object, name, values.into());
         } else if let Some(value) = values.pop() {
-            object.insert(name.clone(), value);
+            insert(&mut object, name, value);
         }
     }
     object.into()
+}
+
+/// Puts a value at the end of the way that its name is. No name is the beginning of another: `registry` checks it.
+fn insert(object: &mut serde_json::Map<String, serde_json::Value>, name: &str, value: serde_json::Value) {
+    let Some((first, rest)) = name.split_once('/') else {
+        object.insert(name.to_owned(), value);
+        return;
+    };
+    let inner = object.entry(first).or_insert_with(|| serde_json::Map::new().into());
+    if let Some(inner) = inner.as_object_mut() {
+        insert(inner, rest, value);
+    }
 }

@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use porthole_egress::secret::{Binding, MAX_INPUT_BYTES, SecretFields, SecretText};
 use porthole_model::id::{InstanceId, Slot};
-use porthole_model::manifest::{CredentialMethod, Manifest};
+use porthole_model::manifest::{CredentialKind, CredentialMethod, Manifest};
 use porthole_runner::keys;
 use porthole_store::credentials::{self, NewCredential};
+use porthole_store::instances::Instance;
 use porthole_store::{TenantTx, modules};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -74,6 +75,9 @@ pub(crate) struct Input {
     /// Read one field from a file of its own, such as a private key; may be given several times.
     #[arg(long, value_name = "FIELD=FILE")]
     field_file: Vec<String>,
+    /// Give one field that is a name and no secret, such as `role_arn`; may be given several times.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    field: Vec<String>,
 }
 
 impl Credential {
@@ -105,10 +109,16 @@ impl Set {
         // Nobody holds a transaction while a person types.
         tx.rollback().await?;
         let method = self.method(&manifest)?;
-        let fields = self.input.read(method)?;
+        let fields = self.input.read(method, &instance)?;
         let mut tx = db.store.tenant(tenant.id).await?;
         let version = seal(cx, &mut tx, instance.id, method, fields).await?;
         tx.commit().await?;
+        if method.kind == CredentialKind::Sigv4Keys {
+            output::line(
+                "warning: this key doesn't expire and nothing narrows it but its own policy; a role is safer: it is assumed \
+                 with a session policy of exactly what is granted",
+            );
+        }
         output::line(format!(
             "slot {} of {}/{name}: {} v{version} sealed and stored",
             method.slot, tenant.name, method.method
@@ -149,7 +159,7 @@ impl Rotate {
         let Some(method) = method else {
             bail!("the module no longer has method `{}`: porthole credential set {name} --slot {slot}", former.method);
         };
-        let fields = self.input.read(method)?;
+        let fields = self.input.read(method, &instance)?;
         let mut tx = db.store.tenant(tenant.id).await?;
         let live = credentials::live(&mut tx, instance.id, slot).await?;
         if live.is_none_or(|live| live.version != former.version) {
@@ -167,8 +177,19 @@ impl Rotate {
 }
 
 impl Input {
-    fn read(&self, method: &CredentialMethod) -> Result<SecretFields> {
+    fn read(&self, method: &CredentialMethod, instance: &Instance) -> Result<SecretFields> {
         let mut fields = SecretFields::new(method)?;
+        if matches!(method.kind, CredentialKind::Sigv4Role { .. }) {
+            // The platform's to choose, so that no two instances have the same.
+            fields.set("external_id", SecretText::new(instance.external_id.clone()))?;
+        }
+        for text in &self.field {
+            let (field, value) = text.split_once('=').with_context(|| format!("`{text}` is not FIELD=VALUE"))?;
+            if !method.kind.names().contains(&field) {
+                bail!("`{field}` is no name but a secret: not on the command line, where every process can see it");
+            }
+            fields.set(field, SecretText::new(value.to_owned()))?;
+        }
         for text in &self.field_file {
             let (field, path) = text.split_once('=').with_context(|| format!("`{text}` is not FIELD=FILE"))?;
             let file = std::fs::File::open(path).with_context(|| format!("can't read {path}"))?;

@@ -7,7 +7,7 @@ use crate::output;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use porthole_model::grant::Grant;
-use porthole_model::manifest::Manifest;
+use porthole_model::manifest::{CredentialKind, Manifest};
 use porthole_store::instances::{self, Brake, InstanceUpdate, NewInstance};
 use porthole_store::{grants, modules};
 use std::collections::BTreeMap;
@@ -112,6 +112,10 @@ fn slots(manifest: &Manifest) -> std::collections::BTreeSet<&str> {
     manifest.credentials.iter().map(|c| c.slot.as_str()).collect()
 }
 
+fn assumes_role(manifest: &Manifest) -> bool {
+    manifest.credentials.iter().any(|c| matches!(c.kind, CredentialKind::Sigv4Role { .. }))
+}
+
 /// Applies `FIELD=VALUE`s.
 fn change(config: &mut BTreeMap<String, String>, values: &[String]) -> Result<()> {
     for text in values {
@@ -179,6 +183,9 @@ async fn show(cx: &Cx, path: &InstancePath, json: bool) -> Result<()> {
                 Some(c) => format!("  slot {slot}: {} v{}, set {} by {}", c.method, c.version, c.set_at, c.set_by),
                 None => format!("  slot {slot}: empty"),
             });
+        }
+        if assumes_role(&module.manifest) {
+            output::line(format!("  external id: {}", instance.external_id));
         }
         let Brake { share, floor } = instance.brake;
         output::line(format!("  brake: more than {:.0} % of a type, from {floor} objects", share * 100.0));

@@ -5,6 +5,7 @@ use crate::machine_limits;
 use crate::output;
 use anyhow::{Context as _, Result};
 use clap::Args;
+use porthole_egress::secret::PlatformKey;
 use porthole_egress::{Egress, SystemResolver};
 use porthole_runner::compile::Compiler;
 use porthole_runner::execute::{self, Parts};
@@ -159,6 +160,7 @@ pub(crate) fn parts(cx: &Cx, store: Store, flags: &WorkerFlags) -> Result<Parts>
         store,
         egress: Egress::new(settings.file.egress.clone(), Arc::new(SystemResolver))?,
         vault: cx.vault()?,
+        platform: settings.file.platform.key_file.as_deref().map(PlatformKey::at),
         compiler: Arc::new(Compiler::new(&settings.bin_dir, &settings.data)?),
         sandbox: settings.bin_dir.join("porthole-sandbox"),
         warm: Arc::new(Warm::new(settings.file.worker.warm)),

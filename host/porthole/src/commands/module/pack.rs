@@ -8,7 +8,7 @@ use clap::Args;
 use porthole_model::id::ModuleDigest;
 use porthole_registry::key::PublicKey;
 use porthole_registry::{SignatureLine, SignatureStanding};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -44,8 +44,9 @@ impl Pack {
         let Self { manifest, wasm, out } = self;
         let text =
             String::from_utf8(read(&manifest)?).with_context(|| format!("{} is not UTF-8", manifest.display()))?;
-        let parsed = porthole_registry::author::read_manifest(&text)
-            .map_err(|findings| refused(&manifest.display().to_string(), &findings))?;
+        let parsed = porthole_registry::author::read(&text, &|name| beside_manifest(&manifest, name))
+            .map_err(|findings| refused(&manifest.display().to_string(), &findings))?
+            .manifest;
         let packed = porthole_registry::pack::pack(&read(&wasm)?, &parsed)
             .with_context(|| format!("can't pack {}", wasm.display()))?;
         let module = &packed.manifest.module;
@@ -57,6 +58,15 @@ impl Pack {
         output::line(format!("  {} operations, {} steps, all reads", operations.len(), packed.manifest.steps.len()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A file that a manifest names stands beside it, and nowhere else.
+fn beside_manifest(manifest: &Path, name: &str) -> Result<String, String> {
+    if Path::new(name).file_name().is_none_or(|file| file != name) {
+        return Err(format!("`{name}` is no name of a file"));
+    }
+    let path = manifest.with_file_name(name);
+    std::fs::read_to_string(&path).map_err(|e| format!("can't read {}: {e}", path.display()))
 }
 
 impl Inspect {
