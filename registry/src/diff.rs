@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use worlds::Worlds;
 
 pub use screen::render;
+pub(crate) use steps::relationship_text;
 
 /// Where a change goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

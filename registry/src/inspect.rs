@@ -4,6 +4,7 @@
 mod screen;
 
 use crate::admit::admit;
+use crate::diff::relationship_text;
 use crate::error::Result;
 use crate::finding::Finding;
 use crate::pack::{digest, manifest_of};
@@ -185,7 +186,7 @@ pub struct StepLine {
     pub partitioned: bool,
     /// The entity types it emits, with their classes.
     pub entities: BTreeMap<String, Vec<String>>,
-    /// The relationship types it emits, as `FROM VERB TO`.
+    /// The relationship types it emits, as `FROM VERB TO`, with the far end of those that carry one.
     pub relationships: Vec<String>,
 }
 
@@ -346,7 +347,7 @@ fn steps(manifest: &Manifest) -> Vec<StepLine> {
         reads: step.reads.iter().map(|r| (r.entity_type.clone(), r.properties.clone())).collect(),
         partitioned: step.partitioned,
         entities: step.entities.iter().map(|e| (e.entity_type.clone(), e.class.clone())).collect(),
-        relationships: step.relationships.iter().map(|r| format!("{} {} {}", r.from, r.verb, r.to)).collect(),
+        relationships: step.relationships.iter().map(relationship_text).collect(),
     };
     manifest.steps.iter().map(line).collect()
 }

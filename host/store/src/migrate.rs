@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "calls", include_str!("../../../migrations/0010_calls.sql")),
     (11, "statistics", include_str!("../../../migrations/0011_statistics.sql")),
     (12, "call_batches", include_str!("../../../migrations/0012_call_batches.sql")),
+    (13, "mapped", include_str!("../../../migrations/0013_mapped.sql")),
 ];
 
 fn migrator() -> Migrator {

@@ -135,7 +135,8 @@ fn print_entity(detail: &EntityDetail) {
     output::line(format!("{} ({})", output::plain(&entity.display_name), entity.entity_type));
     output::line(format!("  key       {}", output::plain(&entity.key)));
     output::line(format!("  class     {}", entity.class.join(", ")));
-    output::line(format!("  instance  {}, last written {}", entity.instance, entity.updated_at));
+    let whose = if entity.carried { "none; a mapped relationship speaks of it: " } else { "" };
+    output::line(format!("  instance  {whose}{}, last written {}", entity.instance, entity.updated_at));
     for (name, value) in entity.properties.as_object().into_iter().flatten() {
         output::line(format!("  {}: {}", output::plain(name), output::plain(&value.to_string())));
     }
@@ -154,8 +155,13 @@ fn print_entity(detail: &EntityDetail) {
             Some(map) if !map.is_empty() => format!("  {}", near.properties),
             _ => String::new(),
         };
+        let elsewhere = match &near.other_instance {
+            Some(instance) if *instance == entity.instance => String::new(),
+            Some(instance) => format!("  in {instance}"),
+            None => "  collected by nobody".to_owned(),
+        };
         output::line(format!(
-            "  {arrow:<14} {} ({}){}",
+            "  {arrow:<14} {} ({}){}{elsewhere}",
             output::plain(&near.other_display_name),
             near.other_type,
             output::plain(&properties)

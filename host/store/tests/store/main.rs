@@ -11,6 +11,7 @@ mod audit;
 mod embedded;
 mod graph;
 mod keys;
+mod mapped;
 mod migration;
 mod nouns;
 mod plans;
