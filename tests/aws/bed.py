@@ -78,6 +78,8 @@ def read(environ):
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
+    # Whoever maps the provider's host to this one says so here. What was signed is the provider's host.
+    headers["host"] = headers.get("x-forwarded-host", headers.get("host", ""))
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     return Request(environ["REQUEST_METHOD"], environ["RAW_URI"], headers, body)
 
