@@ -3,14 +3,14 @@
 
 use crate::fake_github::{Expected, FakeGithub};
 use anyhow::{Context as _, Result, bail};
-use porthole_egress::secret::{Binding, KeyFile, SecretFields, SecretText, Vault};
+use porthole_egress::secret::{Binding, KeyFile, PlatformKey, SecretFields, SecretText, Vault};
 use porthole_egress::{Egress, EgressConfig, Endpoint, SystemResolver};
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::grant::{Ceiling, Grant};
 use porthole_model::id::{InstanceId, Name, RunId, TenantId};
 use porthole_model::manifest::Manifest;
 use porthole_model::run::{RunMode, RunState};
-use porthole_registry::{Packed, pack, read_manifest};
+use porthole_registry::{Packed, author, pack};
 use porthole_runner::compile::Compiler;
 use porthole_runner::execute::{self, Parts};
 use porthole_runner::limits::RunLimits;
@@ -89,9 +89,18 @@ fn target_dir() -> Result<PathBuf> {
 /// # Errors
 /// When it isn't built or its manifest is refused.
 pub fn packed(name: &str) -> Result<Packed> {
-    let text = std::fs::read_to_string(format!("{}/../guests/{name}/manifest.toml", env!("CARGO_MANIFEST_DIR")))?;
-    let manifest = read_manifest(&text).map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
-    packed_with(name, &manifest)
+    packed_with(name, &manifest(name)?)
+}
+
+/// The manifest of a guest of this repository.
+///
+/// # Errors
+/// When it is refused.
+pub fn manifest(name: &str) -> Result<Manifest> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests").join(name);
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).map_err(|e| e.to_string());
+    let text = read("manifest.toml").map_err(anyhow::Error::msg)?;
+    author::read(&text, &read).map(|authored| authored.manifest).map_err(|findings| anyhow::anyhow!("{findings:?}"))
 }
 
 /// Packs a guest with another manifest than its own.
@@ -133,6 +142,7 @@ pub struct WorldBuilder {
     ceiling: Ceiling,
     limits: RunLimits,
     vouched: bool,
+    platform: Option<PlatformKey>,
 }
 
 impl WorldBuilder {
@@ -148,6 +158,7 @@ impl WorldBuilder {
             ceiling: Ceiling::default(),
             limits: RunLimits::default(),
             vouched: true,
+            platform: None,
         }
     }
 
@@ -183,6 +194,13 @@ impl WorldBuilder {
     #[must_use]
     pub fn secret(mut self, slot: &str, method: &str, input: &str) -> Self {
         self.secrets = vec![(slot.to_owned(), method.to_owned(), input.to_owned())];
+        self
+    }
+
+    /// The platform's own key, in a file.
+    #[must_use]
+    pub fn platform(mut self, key_file: &Path) -> Self {
+        self.platform = Some(PlatformKey::at(key_file));
         self
     }
 
@@ -238,7 +256,7 @@ impl WorldBuilder {
             store,
             egress: Egress::new(self.egress, Arc::new(SystemResolver))?,
             vault,
-            platform: None,
+            platform: self.platform.clone(),
             compiler: Arc::new(Compiler::new(&bin_dir, &compiled_dir()?)?),
             sandbox: bin_dir.join("porthole-sandbox"),
             warm: Arc::new(Warm::none()),
