@@ -14,8 +14,8 @@ mod table;
 use crate::check::judge;
 use crate::finding::{Finding, Position};
 use crate::pack::MAX_MANIFEST_BYTES;
-pub use operation_table::ReadFile;
 use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest, ModuleInfo, Rate, ScrubRule};
+pub use operation_table::ReadFile;
 use table::{Reader, Table};
 use toml::de::DeTable;
 

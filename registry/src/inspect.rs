@@ -219,7 +219,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 
 /// The hosts of every template, also those where tokens are bought.
 fn hosts(manifest: &Manifest) -> BTreeSet<String> {
-    let tokens = manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
+    let tokens =
+        manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
     let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
     requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
 }
