@@ -35,7 +35,7 @@ fn classes(to: &mut Vec<u8>, values: &[String]) {
 
 fn encode(to: &mut Vec<u8>, place: Place, run: Uuid, now: i64, row: &Row) {
     let entity = matches!(row.kind, RowKind::Entity { .. });
-    to.put_i16(if entity { 14 } else { 18 });
+    to.put_i16(if entity { 14 } else { 21 });
     field(to, place.tenant.0.as_bytes());
     field(to, &place.shard.to_be_bytes());
     field(to, place.instance.0.as_bytes());
@@ -49,7 +49,7 @@ fn encode(to: &mut Vec<u8>, place: Place, run: Uuid, now: i64, row: &Row) {
             field(to, row.key.as_bytes());
             field(to, display_name.as_bytes());
         }
-        RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash } => {
+        RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash, far: _ } => {
             field(to, row.key.as_bytes());
             field(to, verb.as_bytes());
             field(to, from_key.as_bytes());
@@ -63,6 +63,8 @@ fn encode(to: &mut Vec<u8>, place: Place, run: Uuid, now: i64, row: &Row) {
     field(to, run.as_bytes());
     field(to, &now.to_be_bytes());
     field(to, &now.to_be_bytes());
+    // No far end.
+    (0..if entity { 0 } else { 3 }).for_each(|_| to.put_i32(-1));
 }
 
 /// Copies rows of one kind into `table`.

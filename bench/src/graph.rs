@@ -153,6 +153,7 @@ pub(crate) fn relationship(n: usize, version: usize) -> Row {
             from_key,
             to_hash: KeyHash::entity(&to_key),
             to_key,
+            far: None,
         },
         key,
     }

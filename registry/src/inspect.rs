@@ -4,6 +4,7 @@
 mod screen;
 
 use crate::admit::admit;
+use crate::diff::relationship_text;
 use crate::error::Result;
 use crate::finding::Finding;
 use crate::pack::{digest, manifest_of};
@@ -47,6 +48,8 @@ pub struct Inspection {
     pub credentials: Vec<CredentialLine>,
     /// The steps, in the order of the manifest.
     pub steps: Vec<StepLine>,
+    /// The rules by which its entities are related to others of the tenant, each in one line, by id.
+    pub mappings: BTreeMap<String, String>,
     /// How fast it asks.
     pub rate: Rate,
     /// Why it would be refused, and what someone should look at. Empty for a module in order.
@@ -185,7 +188,7 @@ pub struct StepLine {
     pub partitioned: bool,
     /// The entity types it emits, with their classes.
     pub entities: BTreeMap<String, Vec<String>>,
-    /// The relationship types it emits, as `FROM VERB TO`.
+    /// The relationship types it emits, as `FROM VERB TO`, with the far end of those that carry one.
     pub relationships: Vec<String>,
 }
 
@@ -211,6 +214,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
         config: config(&manifest),
         credentials: credentials(&manifest),
         steps: steps(&manifest),
+        mappings: manifest.mappings.iter().map(|m| (m.id.to_string(), m.to_string())).collect(),
         rate: manifest.rate,
         findings,
         module: manifest.module,
@@ -219,8 +223,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 
 /// The hosts of every template, also those where tokens are bought.
 fn hosts(manifest: &Manifest) -> BTreeSet<String> {
-    let tokens =
-        manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
+    let tokens = manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
     let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
     requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
 }
@@ -346,7 +349,7 @@ fn steps(manifest: &Manifest) -> Vec<StepLine> {
         reads: step.reads.iter().map(|r| (r.entity_type.clone(), r.properties.clone())).collect(),
         partitioned: step.partitioned,
         entities: step.entities.iter().map(|e| (e.entity_type.clone(), e.class.clone())).collect(),
-        relationships: step.relationships.iter().map(|r| format!("{} {} {}", r.from, r.verb, r.to)).collect(),
+        relationships: step.relationships.iter().map(relationship_text).collect(),
     };
     manifest.steps.iter().map(line).collect()
 }

@@ -180,14 +180,8 @@ impl Entity {
         string(out, &self.entity_type);
         out.extend_from_slice(br#","k":"#);
         string(out, &self.key);
-        out.extend_from_slice(br#","c":["#);
-        for (i, class) in self.class.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            string(out, class);
-        }
-        out.extend_from_slice(br#"],"n":"#);
+        classes(out, &self.class);
+        out.extend_from_slice(br#","n":"#);
         string(out, self.name.as_deref().unwrap_or(&self.key));
         self.properties.write(out);
         out.extend_from_slice(b"}\n");
@@ -202,7 +196,17 @@ pub struct Relationship {
     from_key: String,
     to_key: String,
     key: Option<String>,
+    far: Option<Far>,
     properties: Properties,
+}
+
+/// The far end of a mapped relationship.
+#[derive(Debug, Clone, PartialEq)]
+struct Far {
+    /// It goes there; else it comes from there.
+    is_to: bool,
+    object_type: String,
+    class: Vec<Cow<'static, str>>,
 }
 
 impl Relationship {
@@ -223,8 +227,44 @@ impl Relationship {
             from_key: from_key.into(),
             to_key: to_key.into(),
             key: None,
+            far: None,
             properties: Properties::default(),
         }
+    }
+
+    /// A relationship that goes to something this instance doesn't collect: an address, another account's role, the
+    /// internet. It carries key, type and classes of that end, so that it is in the graph whether or not anybody collects
+    /// the end; if an instance of the tenant does, the key ties the two.
+    ///
+    /// The step declares it with `mapped = "to"` and the classes: `{ from = "acme_firewall", verb = "ALLOWS", to = "host",
+    /// mapped = "to", class = ["Host"] }` goes with `Relationship::mapped_to("acme_firewall", "ALLOWS", "host",
+    /// firewall_key, "ip:203.0.113.7", &["Host"])`. Every relationship of that type is made so.
+    #[must_use]
+    pub fn mapped_to(
+        from_type: &str,
+        verb: impl Into<Cow<'static, str>>,
+        to_type: &str,
+        from_key: impl Into<String>,
+        to_key: impl Into<String>,
+        class: &[&'static str],
+    ) -> Self {
+        let far = Far::new(true, to_type, class);
+        Self { far: Some(far), ..Self::new(from_type, verb, to_type, from_key, to_key) }
+    }
+
+    /// A relationship that comes from something this instance doesn't collect; else as [`Relationship::mapped_to`], with
+    /// `mapped = "from"` and the classes of the end that it comes from. Types and keys are in the same order, from first.
+    #[must_use]
+    pub fn mapped_from(
+        from_type: &str,
+        verb: impl Into<Cow<'static, str>>,
+        to_type: &str,
+        from_key: impl Into<String>,
+        to_key: impl Into<String>,
+        class: &[&'static str],
+    ) -> Self {
+        let far = Far::new(false, from_type, class);
+        Self { far: Some(far), ..Self::new(from_type, verb, to_type, from_key, to_key) }
     }
 
     /// Replaces the key `from_key|verb|to_key`, where two things hang together in the same way more than once.
@@ -268,15 +308,54 @@ impl Relationship {
         string(out, &self.relationship_type);
         out.extend_from_slice(br#","k":"#);
         string(out, &self.key());
-        out.extend_from_slice(br#","f":"#);
-        string(out, &self.from_key);
+        let far = self.far.as_ref();
+        if far.is_none_or(|far| far.is_to) {
+            out.extend_from_slice(br#","f":"#);
+            string(out, &self.from_key);
+        }
         out.extend_from_slice(br#","v":"#);
         string(out, &self.verb);
-        out.extend_from_slice(br#","t":"#);
-        string(out, &self.to_key);
+        if far.is_none_or(|far| !far.is_to) {
+            out.extend_from_slice(br#","t":"#);
+            string(out, &self.to_key);
+        }
+        if let Some(far) = far {
+            far.write(if far.is_to { &self.to_key } else { &self.from_key }, out);
+        }
         self.properties.write(out);
         out.extend_from_slice(b"}\n");
     }
+}
+
+impl Far {
+    fn new(is_to: bool, object_type: &str, class: &[&'static str]) -> Self {
+        Self {
+            is_to,
+            object_type: object_type.to_owned(),
+            class: class.iter().map(|class| Cow::Borrowed(*class)).collect(),
+        }
+    }
+
+    fn write(&self, key: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#","m":{"k":"#);
+        string(out, key);
+        out.extend_from_slice(br#","t":"#);
+        string(out, &self.object_type);
+        classes(out, &self.class);
+        out.extend_from_slice(if self.is_to { br#"},"d":"to""# } else { br#"},"d":"from""# });
+    }
+}
+
+/// `,"c":["A","B"]`.
+fn classes(out: &mut Vec<u8>, class: &[Cow<'static, str>]) {
+    out.extend_from_slice(br#","c":["#);
+    for (i, class) in class.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        string(out, class);
+    }
+    out.push(b']');
 }
 
 #[cfg(test)]
@@ -356,6 +435,25 @@ mod tests {
         );
         assert_eq!(line(|out| r.write(out)), expected);
         assert_eq!(r.with_key("mine").key(), "mine");
+    }
+
+    #[test]
+    fn a_mapped_relationship_carries_its_far_end() {
+        let to =
+            Relationship::mapped_to("acme_wall", "ALLOWS", "host", "w:1", "ip:1", &["Host", "Network"]).prop("n", 1);
+        let expected = concat!(
+            r#"{"r":"acme_wall_allows_host","k":"w:1|ALLOWS|ip:1","f":"w:1","v":"ALLOWS","#,
+            r#""m":{"k":"ip:1","t":"host","c":["Host","Network"]},"d":"to","p":{"n":1}}"#,
+            "\n"
+        );
+        assert_eq!(line(|out| to.write(out)), expected);
+        let from = Relationship::mapped_from("service", "ALLOWS", "acme_wall", "s:1", "w:1", &["Service"]);
+        let expected = concat!(
+            r#"{"r":"service_allows_acme_wall","k":"s:1|ALLOWS|w:1","v":"ALLOWS","t":"w:1","#,
+            r#""m":{"k":"s:1","t":"service","c":["Service"]},"d":"from","p":{}}"#,
+            "\n"
+        );
+        assert_eq!(line(|out| from.write(out)), expected);
     }
 
     #[test]

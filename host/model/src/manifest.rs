@@ -5,6 +5,8 @@
 //! [`crate::plan`].
 
 use crate::id::{OperationId, Slot, StepId};
+use crate::mapping::Mapping;
+use crate::object::End;
 use crate::rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +32,9 @@ pub struct Manifest {
     pub operations: Vec<Operation>,
     /// The work, in pieces.
     pub steps: Vec<Step>,
+    /// Rules by which its entities are related to others of the tenant, of whatever instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mappings: Vec<Mapping>,
     /// Places in replies that hold secrets; the host blanks them before the guest sees the body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scrub: Vec<ScrubRule>,
@@ -515,6 +520,19 @@ pub struct RelationshipDecl {
     pub verb: String,
     /// The entity type it goes to.
     pub to: String,
+    /// One end isn't collected by the instance: each relationship of the type carries it ([`crate::object::Far`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Mapped>,
+}
+
+/// The far end of a relationship type: one that the instance doesn't collect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mapped {
+    /// Which end it is.
+    pub end: End,
+    /// Its classes. Every far end of the type has exactly these.
+    pub class: Vec<String>,
 }
 
 impl RelationshipDecl {
@@ -522,6 +540,15 @@ impl RelationshipDecl {
     #[must_use]
     pub fn relationship_type(&self) -> String {
         format!("{}_{}_{}", self.from, self.verb.to_ascii_lowercase(), self.to)
+    }
+
+    /// The entity type at one end.
+    #[must_use]
+    pub fn at(&self, end: End) -> &str {
+        match end {
+            End::From => &self.from,
+            End::To => &self.to,
+        }
     }
 }
 

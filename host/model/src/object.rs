@@ -3,6 +3,7 @@
 //! A guest emits JSON Lines. A line is hostile until `parse::parse_line` has made a [`Row`] of it. The row is what is
 //! hashed, staged and stored; nothing looks at the guest's bytes again.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// BLAKE3 over an object's identity, cut to 128 bits: 10 million keys collide with probability below 1e-24.
@@ -85,7 +86,8 @@ pub enum RowKind {
         /// For people.
         display_name: String,
     },
-    /// How two things hang together. Either end may be missing from the graph; the relationship is dangling then.
+    /// How two things hang together. An end that is to be in the graph may be missing there; the relationship is dangling
+    /// then.
     Relationship {
         /// `HAS`, `OWNS`, …
         verb: String,
@@ -97,5 +99,61 @@ pub enum RowKind {
         to_key: String,
         /// Hash of that key.
         to_hash: KeyHash,
+        /// What it carries of the end that its instance doesn't collect, if it is a mapped one.
+        far: Option<Far>,
     },
+}
+
+/// The far end of a mapped relationship: known by its key alone, and described by the relationship itself, so that it is
+/// whole whether or not any instance of the tenant has collected that end. If one has, the key says which entity it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Far {
+    /// Which end it is.
+    pub end: End,
+    /// Its type.
+    pub object_type: String,
+    /// Its classes, sorted.
+    pub class: Vec<String>,
+}
+
+/// One of the two ends of a relationship.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// Where it comes from.
+    From,
+    /// Where it goes to.
+    To,
+}
+
+impl End {
+    /// As it is written: `from` or `to`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::To => "to",
+        }
+    }
+
+    /// The end of a name: `from` or `to`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::From, Self::To].into_iter().find(|end| end.as_str() == name)
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::From => Self::To,
+            Self::To => Self::From,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

@@ -3,7 +3,7 @@ use super::batch::*;
 use super::reader::*;
 use super::*;
 use crate::manifest::Step;
-use crate::object::RowKind;
+use crate::object::{End, Far, RowKind};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -15,7 +15,11 @@ fn types() -> StepTypes {
             { "type": "acme_user", "class": ["User", "Account"] },
             { "type": "acme_thing", "class": ["Thing"] },
         ],
-        "relationships": [{ "from": "acme_account", "verb": "HAS", "to": "acme_user" }],
+        "relationships": [
+            { "from": "acme_account", "verb": "HAS", "to": "acme_user" },
+            { "from": "acme_user", "verb": "ALLOWS", "to": "host", "mapped": { "end": "to", "class": ["Network", "Host"] } },
+            { "from": "service", "verb": "ALLOWS", "to": "acme_user", "mapped": { "end": "from", "class": ["Service"] } },
+        ],
     }))
     .unwrap();
     let required = |class: &str| match class {
@@ -27,6 +31,13 @@ fn types() -> StepTypes {
 
 const USER: &str = r#"{"e":"acme_user","k":"u:1","c":["User","Account"],"n":"Ada","p":{"username":"ada","age":36}}"#;
 const HAS: &str = r#"{"r":"acme_account_has_acme_user","f":"a:1","v":"HAS","t":"u:1"}"#;
+/// One whose far end it carries: where it goes to.
+const ALLOWS: &str = concat!(
+    r#"{"r":"acme_user_allows_host","f":"u:1","v":"ALLOWS","#,
+    r#""m":{"k":"ip:203.0.113.7","t":"host","c":["Network","Host"]},"d":"to","p":{"port":22}}"#
+);
+/// And where it comes from.
+const FROM: &str = r#"{"r":"service_allows_acme_user","v":"ALLOWS","t":"u:1","m":{"k":"service:x","t":"service","c":["Service"]},"d":"from"}"#;
 
 fn parse(line: &str) -> Result<Row, Rejection> {
     parse_line(line.as_bytes(), &types())
@@ -58,10 +69,62 @@ fn reads_a_relationship_and_makes_its_key() {
         from_hash: KeyHash::entity("a:1"),
         to_key: "u:1".to_owned(),
         to_hash: KeyHash::entity("u:1"),
+        far: None,
     };
     assert_eq!(row.kind, kind);
     let with_key = parse(&HAS.replacen("\"f\"", r#""k":"own","p":{},"f""#, 1)).unwrap();
     assert_eq!((with_key.key.as_str(), with_key.content_hash), ("own", row.content_hash));
+}
+
+#[test]
+fn reads_a_mapped_relationship_with_its_far_end() {
+    let row = parse(ALLOWS).unwrap();
+    assert_eq!(row.key, "u:1|ALLOWS|ip:203.0.113.7");
+    let class = vec!["Host".to_owned(), "Network".to_owned()];
+    let kind = RowKind::Relationship {
+        verb: "ALLOWS".to_owned(),
+        from_key: "u:1".to_owned(),
+        from_hash: KeyHash::entity("u:1"),
+        to_key: "ip:203.0.113.7".to_owned(),
+        to_hash: KeyHash::entity("ip:203.0.113.7"),
+        far: Some(Far { end: End::To, object_type: "host".to_owned(), class }),
+    };
+    assert_eq!(row.kind, kind);
+    let other_order = ALLOWS.replace(r#"["Network","Host"]"#, r#"["Host","Network"]"#);
+    assert_eq!(parse(&other_order).unwrap(), row);
+    let row = parse(FROM).unwrap();
+    assert_eq!(row.key, "service:x|ALLOWS|u:1");
+    let RowKind::Relationship { from_key, far: Some(far), .. } = row.kind else { unreachable!() };
+    assert_eq!((from_key.as_str(), far.end, far.object_type.as_str()), ("service:x", End::From, "service"));
+}
+
+#[test]
+fn a_far_end_is_the_declared_one_or_the_line_is_set_aside() {
+    let cases = [
+        (ALLOWS.replace(r#","d":"to""#, ""), "missing-field"),
+        (ALLOWS.replace(r#""d":"to""#, r#""d":"from""#), "unknown-field"),
+        (ALLOWS.replace(r#""d":"to""#, r#""d":"up""#), "far-end"),
+        (ALLOWS.replace(r#""d":"to""#, r#""d":"to","t":"u:2""#), "unknown-field"),
+        (ALLOWS.replace(r#""t":"host""#, r#""t":"network""#), "far-end"),
+        (ALLOWS.replace(r#"["Network","Host"]"#, r#"["Host"]"#), "class"),
+        (ALLOWS.replace(r#""t":"host","#, ""), "missing-field"),
+        (ALLOWS.replace(r#","c":["Network","Host"]"#, ""), "missing-field"),
+        (ALLOWS.replace(r#""k":"ip:203.0.113.7","#, ""), "missing-field"),
+        (ALLOWS.replace(r#""t":"host""#, r#""t":"host","n":"x""#), "unknown-field"),
+        (ALLOWS.replace(r#""k":"ip:203.0.113.7""#, r#""k":"ip:203.0.113.7","k":"x""#), "duplicate-key"),
+        (ALLOWS.replace("ip:203.0.113.7", ""), "key"),
+        // Not carried where it should be, and the other way round.
+        (r#"{"r":"acme_user_allows_host","f":"u:1","v":"ALLOWS","t":"h:1"}"#.to_owned(), "far-end"),
+        (HAS.replace(r#""t":"u:1""#, r#""m":{"k":"u:1","t":"acme_user","c":["User"]},"d":"to""#), "far-end"),
+        (HAS.replace(r#""t":"u:1""#, r#""t":"u:1","d":"to""#), "missing-field"),
+        (USER.replace(r#""n":"Ada""#, r#""n":"Ada","d":"to""#), "unknown-field"),
+        (USER.replace(r#""n":"Ada""#, r#""n":"Ada","m":{}"#), "unknown-field"),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(code(&line), expected, "{line}");
+    }
+    let rejection = parse(&ALLOWS.replace("\"host\"", "\"network\"")).unwrap_err();
+    assert_eq!(rejection.key.as_deref(), Some("u:1|ALLOWS|ip:203.0.113.7"), "so that the stored one is kept");
 }
 
 #[test]
@@ -282,6 +345,20 @@ fn the_content_hash_is_over_the_canonical_form() {
     let content =
         [b"R1".to_vec(), field("acme_account_has_acme_user"), field("a:1"), field("HAS"), field("u:1"), field("{}")];
     assert_eq!(parse(HAS).unwrap().content_hash.0, blake3::hash(&content.concat()).as_bytes()[..16]);
+    let mapped = [
+        b"M1".to_vec(),
+        field("acme_user_allows_host"),
+        field("u:1"),
+        field("ALLOWS"),
+        field("ip:203.0.113.7"),
+        field("to"),
+        field("host"),
+        2_u64.to_le_bytes().to_vec(),
+        field("Host"),
+        field("Network"),
+        field(r#"{"port":22}"#),
+    ];
+    assert_eq!(parse(ALLOWS).unwrap().content_hash.0, blake3::hash(&mapped.concat()).as_bytes()[..16]);
 }
 
 /// JSON as guests might write it, canonical mostly, and not always right.
@@ -331,7 +408,7 @@ proptest! {
         let types = types();
         // After a line with another order of properties, and before one: what a reader remembers changes nothing.
         let (mut reader, mut text) = (Reader::new(&types), Vec::new());
-        for line in [USER.as_bytes(), &bytes, HAS.as_bytes(), &bytes, USER.as_bytes()] {
+        for line in [USER.as_bytes(), &bytes, ALLOWS.as_bytes(), HAS.as_bytes(), &bytes, USER.as_bytes()] {
             let read = reader.line(line, &mut text).map(|object| object.hashed(&text).row(&text, &types));
             prop_assert_eq!(read, slowly(line, &types));
         }

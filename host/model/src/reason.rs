@@ -78,6 +78,9 @@ pub enum Reason {
     /// Another verb than declared.
     #[error("the verb is not the one that the manifest declares: `{0}`")]
     Verb(String),
+    /// A mapped relationship whose far end isn't the declared one, or the other way round.
+    #[error("the far end is not the one that the manifest declares: {0}")]
+    FarEnd(String),
     /// A class demands a property that is missing or null.
     #[error("property `{0}` is missing or null; a class of this type requires it")]
     MissingProperty(String),
@@ -109,6 +112,7 @@ impl Reason {
             Self::UndeclaredType(_) => "undeclared-type",
             Self::Class(_) => "class",
             Self::Verb(_) => "verb",
+            Self::FarEnd(_) => "far-end",
             Self::MissingProperty(_) => "missing-property",
         }
     }

@@ -1,10 +1,14 @@
 //! The graph, for reading: list and filter entities, show one with its neighbours, count.
 
+mod neighbours;
+pub mod why;
+
 use crate::error::{Result, StoreError, What};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
 use jiff::Timestamp;
+pub use neighbours::{Direction, How, MAX_NEIGHBOURS, Neighbour};
 use porthole_model::id::{Name, RunId};
 use porthole_model::object::KeyHash;
 use serde::{Deserialize, Serialize};
@@ -15,8 +19,6 @@ use uuid::Uuid;
 
 /// The most entities of one page.
 pub const MAX_PAGE: u32 = 1000;
-/// The most neighbours that are shown of one entity.
-pub const MAX_NEIGHBOURS: u32 = 1000;
 
 /// Which entities. What is empty doesn't filter.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,10 @@ pub struct Entity {
     pub created_at: Timestamp,
     /// When this version was written.
     pub updated_at: Timestamp,
+    /// No instance collected it: it is the far end of a mapped relationship, which says all that is known of it. Instance,
+    /// run and times are those of the relationship.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
     #[serde(skip)]
     instance_id: Uuid,
 }
@@ -81,43 +87,13 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// Which way a relationship points, seen from the entity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// From the entity.
-    Out,
-    /// To the entity.
-    In,
-}
-
-/// A relationship and the entity at its other end.
-#[derive(Debug, Clone, Serialize)]
-pub struct Neighbour {
-    /// Which way.
-    pub direction: Direction,
-    /// `HAS`, `OWNS`, …
-    pub verb: String,
-    /// The relationship's type.
-    #[serde(rename = "_type")]
-    pub relationship_type: String,
-    /// What is known of the relationship.
-    pub properties: Value,
-    /// The other end's type.
-    pub other_type: String,
-    /// The other end's key.
-    pub other_key: String,
-    /// The other end, for people.
-    pub other_display_name: String,
-}
-
 /// An entity with what hangs together with it.
 #[derive(Debug, Clone, Serialize)]
 pub struct EntityDetail {
     /// The entity.
     #[serde(flatten)]
     pub entity: Entity,
-    /// At most [`MAX_NEIGHBOURS`].
+    /// At most [`MAX_NEIGHBOURS`]; of any instance of the tenant, where a mapped relationship leads there.
     pub neighbours: Vec<Neighbour>,
 }
 
@@ -130,6 +106,8 @@ pub struct GraphCounts {
     pub relationships: BTreeMap<String, u64>,
     /// Relationships by type with a missing end.
     pub dangling: BTreeMap<String, u64>,
+    /// Relationships by type that mapping rules find; of an instance, those with an end there.
+    pub found: BTreeMap<String, u64>,
 }
 
 fn read(row: &PgRow) -> Result<Entity> {
@@ -143,6 +121,7 @@ fn read(row: &PgRow) -> Result<Entity> {
         run: RunId(row.column("run_id")?),
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        carried: false,
         instance_id: row.column("instance_id")?,
     })
 }
@@ -198,10 +177,11 @@ pub async fn entities(tx: &mut TenantTx, filter: &EntityFilter, after: Option<&C
     Ok(Page { entities, next })
 }
 
-/// The entities of a key (one for each instance that has it; usually one), with their neighbours.
+/// The entities of a key (one for each instance that has it; usually one), with their neighbours. A key that only mapped
+/// relationships carry gives what they say of it.
 ///
 /// # Errors
-/// `NotFound` when the tenant has none.
+/// `NotFound` when the tenant has neither.
 pub async fn entity(tx: &mut TenantTx, instance: Option<&Name>, key: &str) -> Result<Vec<EntityDetail>> {
     let (tenant, shard) = (tx.tenant(), tx.shard());
     let sql = format!(
@@ -216,57 +196,44 @@ pub async fn entity(tx: &mut TenantTx, instance: Option<&Name>, key: &str) -> Re
         .fetch_all(tx.conn())
         .await
         .what("find an entity")?;
-    if rows.is_empty() {
+    let mut entities = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    if entities.is_empty() {
+        entities.extend(carried(tx, instance, key).await?);
+    }
+    if entities.is_empty() {
         return Err(StoreError::not_found("entity", key.chars().take(200).collect::<String>()));
     }
-    let mut details = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let entity = read(row)?;
-        let neighbours = neighbours(tx, &entity).await?;
+    let mut details = Vec::with_capacity(entities.len());
+    for entity in entities {
+        let neighbours = neighbours::of(tx, &entity).await?;
         details.push(EntityDetail { entity, neighbours });
     }
     Ok(details)
 }
 
-async fn neighbours(tx: &mut TenantTx, entity: &Entity) -> Result<Vec<Neighbour>> {
+/// The far end of a mapped relationship that nobody collected, as the first relationship that carries it says.
+async fn carried(tx: &mut TenantTx, instance: Option<&Name>, key: &str) -> Result<Option<Entity>> {
     let (tenant, shard) = (tx.tenant(), tx.shard());
-    let side = |direction, near, far| {
+    let side = |end: &str, code: char| {
         format!(
-            "SELECT '{direction}' AS direction, r.verb, r._type, r._key, r.properties, o._type AS other_type, \
-                 o._key AS other_key, o.display_name AS other_display_name \
-             FROM relationships r JOIN entities o ON o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 \
-                 AND o.key_hash = r.{far} \
-             WHERE r.tenant_id = $1 AND r.shard = $2 AND r.instance_id = $3 AND r.{near} = $4 AND NOT r.dangling"
+            "SELECT i.name AS instance, r.* FROM instances i CROSS JOIN LATERAL ( \
+                 SELECT r.instance_id, r.far_type AS _type, r.far_class AS _class, r.{end}_key AS _key, \
+                     r.{end}_key AS display_name, '{{}}'::jsonb AS properties, r.run_id, r.created_at, r.updated_at \
+                 FROM relationships r WHERE r.tenant_id = $1 AND r.shard = $2 AND r.instance_id = i.instance_id \
+                     AND r.{end}_hash = $3 AND r.far = '{code}' ORDER BY r._key LIMIT 1) r \
+             WHERE i.tenant_id = $1 AND ($4::text IS NULL OR i.name = $4)"
         )
     };
-    let sql = format!(
-        "{} UNION ALL {} ORDER BY direction DESC, verb, other_type, other_key, _key LIMIT $5",
-        side("out", "from_hash", "to_hash"),
-        side("in", "to_hash", "from_hash")
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let sql = format!("{} UNION ALL {} ORDER BY instance LIMIT 1", side("from", 'f'), side("to", 't'));
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(shard)
-        .bind(entity.instance_id)
-        .bind(Uuid::from_bytes(KeyHash::entity(&entity.key).0))
-        .bind(i64::from(MAX_NEIGHBOURS))
-        .fetch_all(tx.conn())
+        .bind(Uuid::from_bytes(KeyHash::entity(key).0))
+        .bind(instance.map(Name::as_str))
+        .fetch_optional(tx.conn())
         .await
-        .what("find the neighbours")?;
-    rows.iter()
-        .map(|row| {
-            let direction: String = row.column("direction")?;
-            Ok(Neighbour {
-                direction: if direction == "out" { Direction::Out } else { Direction::In },
-                verb: row.column("verb")?,
-                relationship_type: row.column("_type")?,
-                properties: row.json("properties")?,
-                other_type: row.column("other_type")?,
-                other_key: row.column("other_key")?,
-                other_display_name: row.column("other_display_name")?,
-            })
-        })
-        .collect()
+        .what("find a far end")?;
+    row.map(|row| Ok(Entity { carried: true, ..read(&row)? })).transpose()
 }
 
 /// Counts by type, of one instance or of all.
@@ -284,7 +251,11 @@ pub async fn counts(tx: &mut TenantTx, instance: Option<&Name>) -> Result<GraphC
              WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY _type \
          UNION ALL SELECT CASE WHEN dangling THEN 'dangling' ELSE 'relationship' END, _type, count(*) \
              FROM relationships \
-             WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY dangling, _type",
+             WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY dangling, _type \
+         UNION ALL SELECT 'found', _type, count(*) FROM ( \
+             SELECT DISTINCT _type, from_instance_id, from_hash, to_instance_id, to_hash FROM found_relationships \
+             WHERE tenant_id = $1 AND shard = $2 \
+               AND ($3::uuid IS NULL OR from_instance_id = $3 OR to_instance_id = $3)) r GROUP BY _type",
     )
     .bind(tenant.0)
     .bind(shard)
@@ -298,6 +269,7 @@ pub async fn counts(tx: &mut TenantTx, instance: Option<&Name>) -> Result<GraphC
         let by_type = match what.as_str() {
             "entity" => &mut counts.entities,
             "dangling" => &mut counts.dangling,
+            "found" => &mut counts.found,
             _ => &mut counts.relationships,
         };
         by_type.insert(row.column("_type")?, row.count("n")?);

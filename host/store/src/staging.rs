@@ -17,7 +17,7 @@ use crate::copy::Encoder;
 use crate::error::{Result, StoreError, What};
 use crate::pool::Store;
 use crate::row::Columns;
-use porthole_model::object::{KeyHash, Row, RowKind};
+use porthole_model::object::{End, Far, KeyHash, Row, RowKind};
 use porthole_model::run::Claim;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolCopyExt;
@@ -36,7 +36,7 @@ const MAX_SENDING: usize = 2;
 /// Columns of the staging table of entities.
 const ENTITY_FIELDS: i16 = 10;
 /// Columns of the staging table of relationships.
-const RELATIONSHIP_FIELDS: i16 = 13;
+const RELATIONSHIP_FIELDS: i16 = 16;
 
 /// Entity or relationship.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +74,14 @@ impl ObjectKind {
             RowKind::Entity { .. } => Self::Entity,
             RowKind::Relationship { .. } => Self::Relationship,
         }
+    }
+}
+
+/// Which end of a relationship is the far one, as it stands in the column `far`.
+pub(crate) fn far_code(end: End) -> u8 {
+    match end {
+        End::From => b'f',
+        End::To => b't',
     }
 }
 
@@ -203,7 +211,7 @@ impl StagingWriter {
         let batch = &mut self.lane(kind).batch;
         let (fields, nulls_before, nulls_after) = match kind {
             ObjectKind::Entity => (ENTITY_FIELDS, 1, 5),
-            ObjectKind::Relationship => (RELATIONSHIP_FIELDS, 3, 6),
+            ObjectKind::Relationship => (RELATIONSHIP_FIELDS, 3, 9),
         };
         batch.row(fields);
         batch.int8(seq);
@@ -236,7 +244,7 @@ impl StagingWriter {
         let kind = ObjectKind::of(row);
         let seq = self.count(kind, op);
         let batch = &mut self.lane(kind).batch;
-        match &row.kind {
+        let far = match &row.kind {
             RowKind::Entity { class, display_name } => {
                 batch.row(ENTITY_FIELDS);
                 batch.int8(seq);
@@ -248,8 +256,9 @@ impl StagingWriter {
                 batch.text(&row.key);
                 batch.text(display_name);
                 batch.text_array(class);
+                None
             }
-            RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash } => {
+            RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash, far } => {
                 batch.row(RELATIONSHIP_FIELDS);
                 batch.int8(seq);
                 batch.bytes(&row.key_hash.0);
@@ -263,9 +272,19 @@ impl StagingWriter {
                 batch.text(verb);
                 batch.text(from_key);
                 batch.text(to_key);
+                Some(far)
+            }
+        };
+        batch.jsonb(&row.properties);
+        match far {
+            None => {}
+            Some(None) => (0..3).for_each(|_| batch.null()),
+            Some(Some(Far { end, object_type, class })) => {
+                batch.char(far_code(*end));
+                batch.text(object_type);
+                batch.text_array(class);
             }
         }
-        batch.jsonb(&row.properties);
         self.send_if_full(kind).await
     }
 

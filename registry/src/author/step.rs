@@ -2,7 +2,8 @@
 
 use super::table::Table;
 use porthole_model::id::StepId;
-use porthole_model::manifest::{EntityDecl, Read, RelationshipDecl, Step};
+use porthole_model::manifest::{EntityDecl, Mapped, Read, RelationshipDecl, Step};
+use porthole_model::object::End;
 
 pub(super) fn read(table: &mut Table<'_>, _: usize) -> Option<Step> {
     let id: Option<StepId> = table.named("id");
@@ -31,8 +32,7 @@ fn reads(table: &Table<'_>) -> Option<Read> {
 
 fn entity(table: &Table<'_>, step: &str) -> Option<EntityDecl> {
     let entity_type = table.text("type");
-    let class =
-        if table.is_text("class") { table.optional_text("class").into_iter().collect() } else { table.texts("class") };
+    let class = class(table);
     table.finish();
     let entity_type = entity_type?;
     table.also_called(format!("{step}: entity `{entity_type}`"));
@@ -41,8 +41,35 @@ fn entity(table: &Table<'_>, step: &str) -> Option<EntityDecl> {
 
 fn relationship(table: &Table<'_>, step: &str) -> Option<RelationshipDecl> {
     let (from, verb, to) = (table.text("from"), table.text("verb"), table.text("to"));
+    let mapped = mapped(table);
     table.finish();
-    let relationship = RelationshipDecl { from: from?, verb: verb?, to: to? };
+    let relationship = RelationshipDecl { from: from?, verb: verb?, to: to?, mapped };
     table.also_called(format!("{step}: relationship `{}`", relationship.relationship_type()));
     Some(relationship)
+}
+
+/// `mapped = "to", class = ["Host"]`: the far end and its classes.
+fn mapped(table: &Table<'_>) -> Option<Mapped> {
+    let end = table.optional_text("mapped");
+    let class = class(table);
+    let Some(end) = end else {
+        if table.has("class") {
+            table.refuse(
+                Some("class"),
+                "is that of a far end",
+                "say with `mapped` which end that is: \"to\" or \"from\"",
+            );
+        }
+        return None;
+    };
+    let Some(end) = End::named(&end) else {
+        table.refuse(Some("mapped"), format!("`{end}` is no end"), "write \"to\" or \"from\"");
+        return None;
+    };
+    Some(Mapped { end, class })
+}
+
+/// One class as a text, or several as a list.
+fn class(table: &Table<'_>) -> Vec<String> {
+    if table.is_text("class") { table.optional_text("class").into_iter().collect() } else { table.texts("class") }
 }

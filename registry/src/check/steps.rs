@@ -4,7 +4,8 @@
 use super::{is_identifier, operation_ids, readable, repeated, unknown};
 use crate::datamodel;
 use crate::finding::Finding;
-use porthole_model::manifest::{Manifest, Step};
+use porthole_model::manifest::{Manifest, Mapped, Step};
+use porthole_model::object::End;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(manifest: &Manifest, findings: &mut Vec<Finding>) {
@@ -49,34 +50,72 @@ fn references(manifest: &Manifest, place: &str, step: &Step, findings: &mut Vec<
 fn types(manifest: &Manifest, place: &str, step: &Step, findings: &mut Vec<Finding>) {
     for entity in &step.entities {
         let at = format!("{place}: entity `{}`", entity.entity_type);
-        if !is_identifier(&entity.entity_type) {
-            let hint = "a-z, 0-9 and _, a letter first, at most 63: such as `okta_user`";
-            findings.push(Finding::error(at.clone(), "is no name for a type").hint(hint));
-        }
-        if entity.class.is_empty() {
-            findings.push(Finding::error(at.clone(), "has no class").hint("give it one, such as class = [\"User\"]"));
-        }
-        for class in entity.class.iter().filter(|class| datamodel::class(class).is_none()) {
-            let known = || datamodel::classes().map(|(name, _)| name).collect();
-            unknown(findings, &at, "class", class, known);
-        }
-        for class in repeated(&entity.class) {
-            findings.push(Finding::error(at.clone(), format!("names the class `{class}` twice")));
-        }
+        type_name(&at, &entity.entity_type, findings);
+        classes(&at, &entity.class, findings);
     }
-    let declared: BTreeSet<_> =
-        manifest.steps.iter().flat_map(|s| &s.entities).map(|e| e.entity_type.as_str()).collect();
+    let declared: BTreeMap<_, _> =
+        manifest.steps.iter().flat_map(|s| &s.entities).map(|e| (e.entity_type.as_str(), &e.class)).collect();
     for relationship in &step.relationships {
         let at = format!("{place}: relationship `{}`", relationship.relationship_type());
-        for end in [&relationship.from, &relationship.to] {
-            if !declared.contains(end.as_str()) {
-                unknown(findings, &at, "entity type", end, || declared.iter().copied().collect());
+        let far = relationship.mapped.as_ref().map(|mapped| mapped.end);
+        for end in [End::From, End::To].into_iter().filter(|end| Some(*end) != far) {
+            let near = relationship.at(end);
+            if !declared.contains_key(near) {
+                unknown(findings, &at, "entity type", near, || declared.keys().copied().collect());
             }
         }
-        if datamodel::verb(&relationship.verb).is_none() {
-            let known = || datamodel::verbs().map(|(name, _)| name).collect();
-            unknown(findings, &at, "verb", &relationship.verb, known);
+        if let Some(mapped) = &relationship.mapped {
+            far_end(&at, relationship.at(mapped.end), mapped, &declared, findings);
         }
+        verb(&at, &relationship.verb, findings);
+    }
+}
+
+/// The far end of a relationship: a type that the module may collect as well, in other places; then it is the same type.
+fn far_end(
+    at: &str,
+    entity_type: &str,
+    mapped: &Mapped,
+    declared: &BTreeMap<&str, &Vec<String>>,
+    findings: &mut Vec<Finding>,
+) {
+    type_name(at, entity_type, findings);
+    classes(at, &mapped.class, findings);
+    let set = |class: &[String]| class.iter().cloned().collect::<BTreeSet<_>>();
+    if let Some(class) = declared.get(entity_type).filter(|class| set(class) != set(&mapped.class)) {
+        let message = format!("has other classes for `{entity_type}` than the step that emits it");
+        findings.push(Finding::error(at, message).hint(format!("write class = [\"{}\"]", class.join("\", \""))));
+    }
+}
+
+pub(super) fn type_name(at: &str, name: &str, findings: &mut Vec<Finding>) {
+    if !is_identifier(name) {
+        let hint = "a-z, 0-9 and _, a letter first, at most 63: such as `okta_user`";
+        findings.push(Finding::error(at, "is no name for a type").hint(hint));
+    }
+}
+
+pub(super) fn class(at: &str, class: &str, findings: &mut Vec<Finding>) {
+    if datamodel::class(class).is_none() {
+        unknown(findings, at, "class", class, || datamodel::classes().map(|(name, _)| name).collect());
+    }
+}
+
+fn classes(at: &str, all: &[String], findings: &mut Vec<Finding>) {
+    if all.is_empty() {
+        findings.push(Finding::error(at, "has no class").hint("give it one, such as class = [\"User\"]"));
+    }
+    for name in all {
+        class(at, name, findings);
+    }
+    for class in repeated(all) {
+        findings.push(Finding::error(at, format!("names the class `{class}` twice")));
+    }
+}
+
+pub(super) fn verb(at: &str, verb: &str, findings: &mut Vec<Finding>) {
+    if datamodel::verb(verb).is_none() {
+        unknown(findings, at, "verb", verb, || datamodel::verbs().map(|(name, _)| name).collect());
     }
 }
 

@@ -5,7 +5,7 @@ use super::operations::Renamed;
 use super::worlds::{Show, shown};
 use super::{Change, Cx};
 use porthole_model::id::{OperationId, StepId};
-use porthole_model::manifest::{EntityDecl, Manifest, Read, RelationshipDecl, Step};
+use porthole_model::manifest::{EntityDecl, Manifest, Mapped, Read, RelationshipDecl, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn compare(cx: &Cx<'_>, renamed: &Renamed, changes: &mut Vec<Change>) {
@@ -185,12 +185,22 @@ fn entities_changed(at: &str, old: &[EntityDecl], new: &[EntityDecl], changes: &
 }
 
 fn relationships_changed(at: &str, old: &[RelationshipDecl], new: &[RelationshipDecl], changes: &mut Vec<Change>) {
-    let name = |RelationshipDecl { from, verb, to }: &RelationshipDecl| format!("{from} {verb} {to}");
     for relationship in new.iter().filter(|r| !old.contains(r)) {
-        let example = format!("a relationship {}", name(relationship));
-        changes.push(Change::wider(at, format!("emits `{}`", name(relationship)), example));
+        let name = relationship_text(relationship);
+        changes.push(Change::wider(at, format!("emits `{name}`"), format!("a relationship {name}")));
     }
     for relationship in old.iter().filter(|r| !new.contains(r)) {
-        changes.push(Change::narrower(at, format!("no longer emits `{}`", name(relationship))));
+        changes.push(Change::narrower(at, format!("no longer emits `{}`", relationship_text(relationship))));
+    }
+}
+
+/// A relationship type on one line, with the far end of a mapped one: `acme_wall ALLOWS host (to any host, as Host)`.
+pub(crate) fn relationship_text(relationship: &RelationshipDecl) -> String {
+    let RelationshipDecl { from, verb, to, mapped } = relationship;
+    match mapped {
+        None => format!("{from} {verb} {to}"),
+        Some(Mapped { end, class }) => {
+            format!("{from} {verb} {to} ({end} any {}, as {})", relationship.at(*end), class.join(", "))
+        }
     }
 }

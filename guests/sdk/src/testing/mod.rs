@@ -4,7 +4,7 @@
 mod host;
 mod record;
 
-pub use record::{EmittedEntity, EmittedRelationship, LogLine};
+pub use record::{EmittedEntity, EmittedFar, EmittedRelationship, LogLine};
 
 use crate::call::{Call, Header};
 use crate::cx::Cx;

@@ -110,13 +110,13 @@ impl Object {
                 RowKind::Entity { class, display_name: at(display_name) }
             }
             Place::Relationship { from, to } => {
-                let verb = match declared {
-                    Some(Is::Relationship { verb }) => verb.clone(),
-                    _ => String::new(),
+                let (verb, far) = match declared {
+                    Some(Is::Relationship { verb, far }) => (verb.clone(), far.clone()),
+                    _ => (String::new(), None),
                 };
                 let (from_key, to_key) = (at(from), at(to));
                 let (from_hash, to_hash) = (KeyHash::entity(&from_key), KeyHash::entity(&to_key));
-                RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash }
+                RowKind::Relationship { verb, from_key, from_hash, to_key, to_hash, far }
             }
         };
         Row {

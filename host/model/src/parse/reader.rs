@@ -6,7 +6,7 @@ use super::writing::{Order, Writing};
 use super::{MAX_DISPLAY_NAME_BYTES, MAX_KEY_BYTES, MAX_LINE_BYTES, MAX_SHOWN_BYTES, Rejection};
 use crate::json::quick::Quick;
 use crate::json::{MAX_ELEMENTS, Member, Scanner};
-use crate::object::KeyHash;
+use crate::object::{End, Far, KeyHash};
 use crate::reason::Reason;
 use crate::text::{shown, shown_bytes};
 use std::borrow::Cow;
@@ -60,12 +60,23 @@ pub(super) struct Draft<'a> {
     from: Option<Cow<'a, str>>,
     verb: Option<Cow<'a, str>>,
     to: Option<Cow<'a, str>>,
+    /// The end that it carries, and which of the two that is.
+    mapped: Option<Carried<'a>>,
+    end: Option<Cow<'a, str>>,
     pub(super) properties: Option<Properties>,
     /// Those of the properties.
     pub(super) members: Vec<Member<'a>>,
     pub(super) order: Order,
     /// Room that isn't used.
     spare: Vec<Cow<'a, str>>,
+}
+
+/// The far end of a mapped relationship, as it was read.
+#[derive(Default)]
+struct Carried<'a> {
+    key: Option<Cow<'a, str>>,
+    object_type: Option<Cow<'a, str>>,
+    class: Option<Vec<Cow<'a, str>>>,
 }
 
 /// Properties that were read.
@@ -96,6 +107,8 @@ impl<'a> Draft<'a> {
             from: None,
             verb: None,
             to: None,
+            mapped: None,
+            end: None,
             properties: None,
             members,
             order: std::mem::take(&mut reader.order),
@@ -171,13 +184,17 @@ impl<'a> Draft<'a> {
             "f" => set(&mut self.from, "f", scanner.string()?),
             "v" => set(&mut self.verb, "v", scanner.string()?),
             "t" => set(&mut self.to, "t", scanner.string()?),
-            "c" => {
-                let mut class = Vec::new();
-                scanner.elements(|scanner| {
-                    class.push(scanner.string()?);
-                    Ok(())
+            "c" => set(&mut self.class, "c", strings(scanner)?),
+            "d" => set(&mut self.end, "d", scanner.string()?),
+            "m" => {
+                let mut far = Carried::default();
+                scanner.members(|scanner, name| match &*name {
+                    "k" => set(&mut far.key, "k", scanner.string()?),
+                    "t" => set(&mut far.object_type, "t", scanner.string()?),
+                    "c" => set(&mut far.class, "c", strings(scanner)?),
+                    _ => Err(Reason::UnknownField(shown(&format!("m.{name}")))),
                 })?;
-                set(&mut self.class, "c", class)
+                set(&mut self.mapped, "m", far)
             }
             "p" => {
                 let mut out = String::with_capacity(line.len());
@@ -189,14 +206,16 @@ impl<'a> Draft<'a> {
         scanner.end()
     }
 
-    /// Which of the two it is, and that it has no field of the other.
-    pub(super) fn kind(&self) -> Result<Kind, Reason> {
+    /// Which of the two it is, and that it has no field of the other. The key of a far end takes its place among the fields.
+    pub(super) fn kind(&mut self) -> Result<Kind, Reason> {
         let (kind, foreign) = if self.entity_type.is_some() {
             let foreign = [
                 ("r", self.relationship_type.is_some()),
                 ("f", self.from.is_some()),
                 ("v", self.verb.is_some()),
                 ("t", self.to.is_some()),
+                ("m", self.mapped.is_some()),
+                ("d", self.end.is_some()),
             ];
             (Kind::Entity, foreign.into_iter().find(|(_, is)| *is))
         } else if self.relationship_type.is_some() {
@@ -207,8 +226,43 @@ impl<'a> Draft<'a> {
         };
         match foreign {
             Some((name, _)) => Err(Reason::UnknownField(name.to_owned())),
-            None => Ok(kind),
+            None => self.place_far_end().map(|()| kind),
         }
+    }
+
+    fn place_far_end(&mut self) -> Result<(), Reason> {
+        let (far, name) = match (&mut self.mapped, self.end.as_deref()) {
+            (None, None) => return Ok(()),
+            (Some(far), Some(name)) => (far, name),
+            (Some(_), None) => return Err(Reason::MissingField("d")),
+            (None, Some(_)) => return Err(Reason::MissingField("m")),
+        };
+        let (place, field) = match End::named(name) {
+            Some(End::From) => (&mut self.from, "f"),
+            Some(End::To) => (&mut self.to, "t"),
+            None => return Err(Reason::FarEnd(shown(name))),
+        };
+        let key = far.key.take().ok_or(Reason::MissingField("m.k"))?;
+        // It would be given twice.
+        if place.replace(key).is_some() { Err(Reason::UnknownField(field.to_owned())) } else { Ok(()) }
+    }
+
+    /// That the far end is what the manifest says of it: there, or not.
+    fn check_far_end(&mut self, declared: Option<&Far>) -> Result<(), Reason> {
+        let (far, declared) = match (&mut self.mapped, declared) {
+            (None, None) => return Ok(()),
+            (Some(far), Some(declared)) => (far, declared),
+            (Some(_), None) => return Err(Reason::FarEnd("the type has none".to_owned())),
+            (None, Some(declared)) => return Err(Reason::FarEnd(format!("`{}` is to be carried", declared.end))),
+        };
+        let object_type = need(&far.object_type, "m.t")?;
+        if self.end.as_deref() != Some(declared.end.as_str()) || object_type != declared.object_type {
+            let given = format!("{} {object_type}", self.end.as_deref().unwrap_or_default());
+            return Err(Reason::FarEnd(shown(&given)));
+        }
+        let class = far.class.as_mut().ok_or(Reason::MissingField("m.c"))?;
+        class.sort_unstable();
+        if *class == declared.class { Ok(()) } else { Err(Reason::Class(shown(&class.join(", ")))) }
     }
 
     pub(super) fn entity(&mut self, types: &StepTypes, text: &mut Vec<u8>) -> Result<Object, Reason> {
@@ -249,9 +303,11 @@ impl<'a> Draft<'a> {
     pub(super) fn relationship(&mut self, types: &StepTypes, text: &mut Vec<u8>) -> Result<Object, Reason> {
         let object_type = need(&self.relationship_type, "r")?;
         let declared = types.relationships.get(object_type).and_then(|at| Some((*at, types.types.get(*at)?)));
-        let Some((type_number, ObjectType { is: Is::Relationship { verb: declared_verb }, .. })) = declared else {
+        let Some((type_number, ObjectType { is: Is::Relationship { verb: declared_verb, far }, .. })) = declared else {
             return Err(Reason::UndeclaredType(shown(object_type)));
         };
+        self.check_far_end(far.as_ref())?;
+        let object_type = need(&self.relationship_type, "r")?;
         let verb = need(&self.verb, "v")?;
         if verb != declared_verb {
             return Err(Reason::Verb(shown(verb)));
@@ -263,11 +319,16 @@ impl<'a> Draft<'a> {
             Some(key) => writing.key(KeyHash::RELATIONSHIP, &[checked_key(key, "k")?]),
             None => writing.key(KeyHash::RELATIONSHIP, &default_key(from, verb, to)?),
         };
-        let content = writing.begin(b"R1");
+        let content = writing.begin(if far.is_some() { b"M1" } else { b"R1" });
         writing.field(object_type);
         let from = writing.field(from);
         writing.field(verb);
         let to = writing.field(to);
+        if let Some(Far { end, object_type, class }) = far {
+            writing.field(end.as_str());
+            writing.field(object_type);
+            writing.list(class);
+        }
         let properties = writing.properties(self);
         let content = content..writing.0.len();
         let is = Place::Relationship { from, to };
@@ -285,6 +346,16 @@ impl<'a> Draft<'a> {
         let key_hash = kept.map(if self.entity_type.is_some() { KeyHash::entity } else { KeyHash::relationship });
         Rejection { object_type: object_type.map(cut), key: key.as_deref().map(cut), key_hash, reason }
     }
+}
+
+/// A list of strings.
+fn strings<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Cow<'a, str>>, Reason> {
+    let mut all = Vec::new();
+    scanner.elements(|scanner| {
+        all.push(scanner.string()?);
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn set<T>(field: &mut Option<T>, name: &str, value: T) -> Result<(), Reason> {

@@ -1,6 +1,7 @@
 //! The types that a step may emit.
 
 use crate::manifest::Step;
+use crate::object::Far;
 use std::collections::{BTreeSet, HashMap};
 
 /// The types that one step may emit, made for looking up.
@@ -29,6 +30,8 @@ pub(super) enum Is {
     },
     Relationship {
         verb: String,
+        /// What every far end of the type is, if the type is a mapped one.
+        far: Option<Far>,
     },
 }
 
@@ -51,8 +54,13 @@ impl StepTypes {
         }
         for declared in &step.relationships {
             let (name, verb) = (declared.relationship_type(), declared.verb.clone());
+            let far = declared.mapped.as_ref().map(|mapped| Far {
+                end: mapped.end,
+                object_type: declared.at(mapped.end).to_owned(),
+                class: mapped.class.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            });
             types.relationships.insert(name.clone(), types.types.len());
-            types.types.push(ObjectType { name, is: Is::Relationship { verb } });
+            types.types.push(ObjectType { name, is: Is::Relationship { verb, far } });
         }
         types
     }

@@ -37,7 +37,9 @@ const RELATIONSHIPS: Shape = Shape {
     code: 'R',
     table: "relationships",
     former: "jsonb_build_object('verb', o.verb, 'from', o.from_key, 'to', o.to_key, \
-             'properties', o.properties, 'run', o.run_id, 'since', o.updated_at)",
+             'properties', o.properties, 'run', o.run_id, 'since', o.updated_at) \
+             || CASE WHEN o.far IS NULL THEN '{}' ELSE jsonb_build_object('far', o.far::text, \
+             'far_type', o.far_type, 'far_class', to_jsonb(o.far_class)) END",
     columns: &[
         "key_hash",
         "content_hash",
@@ -50,6 +52,9 @@ const RELATIONSHIPS: Shape = Shape {
         "to_key",
         "to_hash",
         "properties",
+        "far",
+        "far_type",
+        "far_class",
     ],
 };
 
@@ -74,6 +79,16 @@ fn entity_at(hash: &str) -> String {
         "(SELECT e.key_hash FROM entities e \
           WHERE e.tenant_id = $1 AND e.shard = $2 AND e.instance_id = $3 AND e.key_hash = {hash})"
     )
+}
+
+/// Whether a staged relationship `s` dangles: an end that is to be in its instance isn't. A far end is nowhere or anywhere.
+/// `also` says what else shows that an end is there.
+fn dangles(also: impl Fn(&str) -> String) -> String {
+    let missing = |end: &str, code: char| {
+        let (there, also) = (entity_at(&format!("s.{end}")), also(end));
+        format!("s.far IS DISTINCT FROM '{code}' AND {also}{there} IS NULL")
+    };
+    format!("{} OR {}, ", missing("from_hash", 'f'), missing("to_hash", 't'))
 }
 
 impl Sql {
@@ -138,13 +153,10 @@ impl Sql {
         let (names, values) = (columns.join(", "), columns.map_prefixed("s."));
         let (dangling, value, ends) = match (kind, with_entities) {
             (ObjectKind::Entity, _) => ("", String::new(), String::new()),
-            (ObjectKind::Relationship, false) => {
-                let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));
-                ("dangling, ", format!("{from} IS NULL OR {to} IS NULL, "), String::new())
-            }
+            (ObjectKind::Relationship, false) => ("dangling, ", dangles(|_| String::new()), String::new()),
             (ObjectKind::Relationship, true) => {
-                let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));
-                let value = format!("f.key_hash IS NULL AND {from} IS NULL OR t.key_hash IS NULL AND {to} IS NULL, ");
+                let value =
+                    dangles(|end| format!("{}.key_hash IS NULL AND ", if end == "from_hash" { 'f' } else { 't' }));
                 let new = format!("(SELECT key_hash FROM {} WHERE op = 'I')", self.staged(ObjectKind::Entity));
                 let ends = format!(
                     "LEFT JOIN {new} f ON f.key_hash = s.from_hash LEFT JOIN {new} t ON t.key_hash = s.to_hash "
@@ -172,8 +184,7 @@ impl Sql {
             .collect();
         let (mut dangling, mut value) = ("", String::new());
         if kind == ObjectKind::Relationship {
-            let (from, to) = (entity_at("s.from_hash"), entity_at("s.to_hash"));
-            (dangling, value) = ("dangling, ", format!("{from} IS NULL OR {to} IS NULL, "));
+            (dangling, value) = ("dangling, ", dangles(|_| String::new()));
             set.extend(["from_key", "to_key", "dangling"].map(|c| format!("{c} = EXCLUDED.{c}")));
         }
         format!(
@@ -195,7 +206,7 @@ impl Sql {
             "WITH given AS (SELECT $4::uuid, $5::int[]) \
              UPDATE relationships o SET dangling = false \
              WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.dangling \
-               AND {from} IS NOT NULL AND {to} IS NOT NULL"
+               AND (o.far = 'f' OR {from} IS NOT NULL) AND (o.far = 't' OR {to} IS NOT NULL)"
         )
     }
 
@@ -209,11 +220,12 @@ impl Sql {
     /// Where the relationships stand whose end went, one side at a time.
     pub(super) fn untied(&self, end: &str) -> String {
         let there = entity_at("s.key_hash");
+        let code = if end == "from_hash" { 'f' } else { 't' };
         // OFFSET 0 for the reason that LIMIT 1 has elsewhere: here it may be many.
         let found = format!(
             "SELECT o.ctid AS place FROM relationships o \
              WHERE o.tenant_id = $1 AND o.shard = $2 AND o.instance_id = $3 AND o.{end} = s.key_hash \
-               AND NOT o.dangling AND {there} IS NULL OFFSET 0"
+               AND NOT o.dangling AND o.far IS DISTINCT FROM '{code}' AND {there} IS NULL OFFSET 0"
         );
         self.places(ObjectKind::Entity, &found)
     }

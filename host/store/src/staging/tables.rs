@@ -29,7 +29,7 @@ const ENTITY_COLUMNS: &str = "seq bigint NOT NULL, key_hash uuid NOT NULL, conte
      op \"char\" NOT NULL, _type text, _key text, display_name text, _class text[], properties jsonb";
 const RELATIONSHIP_COLUMNS: &str = "seq bigint NOT NULL, key_hash uuid NOT NULL, content_hash uuid, from_hash uuid, \
      to_hash uuid, slice_id integer NOT NULL, op \"char\" NOT NULL, _type text, _key text, verb text, from_key text, \
-     to_key text, properties jsonb";
+     to_key text, properties jsonb, far \"char\", far_type text, far_class text[]";
 
 fn create_sql(run: RunId, fence: i64, kind: ObjectKind) -> String {
     let columns = match kind {

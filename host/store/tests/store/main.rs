@@ -11,6 +11,8 @@ mod audit;
 mod embedded;
 mod graph;
 mod keys;
+mod mapped;
+mod mappings;
 mod migration;
 mod nouns;
 mod plans;

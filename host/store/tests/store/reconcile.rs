@@ -17,7 +17,7 @@ async fn keys(world: &World) -> Vec<String> {
 }
 
 /// Which transaction wrote each row: a row that is rewritten changes it, whatever is in it.
-async fn writers(world: &World) -> Vec<(String, String)> {
+pub(crate) async fn writers(world: &World) -> Vec<(String, String)> {
     sqlx::query_as(
         "SELECT _key, xmin::text FROM entities UNION ALL SELECT _key, xmin::text FROM relationships ORDER BY 1",
     )

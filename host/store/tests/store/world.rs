@@ -3,7 +3,7 @@
 use porthole_model::context::{Actor, OpContext};
 use porthole_model::id::{ModuleDigest, Name, RunId};
 use porthole_model::manifest::Manifest;
-use porthole_model::object::{ContentHash, KeyHash, Row, RowKind};
+use porthole_model::object::{ContentHash, End, Far, KeyHash, Row, RowKind};
 use porthole_model::run::{Claim, Outcome, RunMode, SliceKey, TypeCounts};
 use porthole_store::instances::{self, Instance, NewInstance};
 use porthole_store::modules::{self, NewModule};
@@ -97,6 +97,14 @@ impl World {
     /// One run from queue to reconcile.
     pub(crate) async fn collect(&self, found: &[Found]) -> Reconciled {
         let (claim, input) = self.stage(found).await;
+        reconcile::apply(self.store(), &claim, &input).await.unwrap()
+    }
+
+    /// One run of another instance, from queue to reconcile.
+    pub(crate) async fn collect_in(&self, instance: &Instance, found: &[Found]) -> Reconciled {
+        self.queue(instance).await;
+        let claim = self.claim().await.claim;
+        let input = stage(self.store(), claim, found).await.unwrap();
         reconcile::apply(self.store(), &claim, &input).await.unwrap()
     }
 
@@ -207,8 +215,19 @@ pub(crate) fn has(from: &str, to: &str) -> Row {
             from_hash: KeyHash::entity(from),
             to_key: to.to_owned(),
             to_hash: KeyHash::entity(to),
+            far: None,
         },
     }
+}
+
+/// A mapped relationship: from a thing to a host that nobody has to have collected, or from a host to a thing.
+pub(crate) fn mapped(from: &str, to: &str, end: End) -> Row {
+    let mut row = has(from, to);
+    row.object_type = if end == End::To { "thing_allows_host" } else { "host_allows_thing" }.to_owned();
+    if let RowKind::Relationship { far, .. } = &mut row.kind {
+        *far = Some(Far { end, object_type: "host".to_owned(), class: vec!["Host".to_owned()] });
+    }
+    row
 }
 
 /// Created, updated, unchanged, deleted.
