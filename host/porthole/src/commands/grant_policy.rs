@@ -56,7 +56,7 @@ impl GrantPolicy {
                 "document": text,
             }));
         }
-        output::note(format!("{}: {} actions in {} policies", wanted.name, actions.len(), permits.policies.len()));
+        output::note(format!("{}: actions: {}, policies: {}", wanted.name, actions.len(), permits.policies.len()));
         if let Some(managed) = permits.base.managed() {
             output::note(format!("attach the provider's own policy {managed} besides; it allows more than is granted"));
         }
