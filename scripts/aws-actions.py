@@ -79,6 +79,9 @@ ALSO_TARGET = {"cloudwatch": "GraniteServiceVersion20100801", "route53domains": 
                "workspaces": "WorkspacesService"}
 ALSO_FORM = {"cloudwatch": "2010-08-01"}
 
+# Signing name and endpoint of operations that live elsewhere than their model says.
+ELSEWHERE = {("s3", "ListDirectoryBuckets"): ("s3express", "s3express-control")}
+
 
 
 def package(name):
@@ -166,9 +169,10 @@ def rows():
             if refused and level not in READS:
                 problems.append(f"{folder} {name}: refused by hand, and {action} is {level} anyway")
             seen.add(action)
+            home = ELSEWHERE.get((folder, name), (signing, endpoint(model, operation)))
             for wire in wires(folder, model, name, operation):
                 query = ",".join(queries(model, operation)) if re.match("[A-Z]", wire) else ""
-                found.append([signing, endpoint(model, operation), wire, query, name, action, level, refused or ""])
+                found.append([*home, wire, query, name, action, level, refused or ""])
     # Permissions without an operation of their own (`iam:PassRole`): nothing passes by them, and who reads a policy wants
     # to know them.
     where = {}

@@ -28,6 +28,8 @@ pub const MIN_EXTERNAL_ID_CHARS: usize = 8;
 /// The longest path of a user or role that we take as our principal, in characters. Source: IAM quotas (512 for the path,
 /// 64 for the name).
 const MAX_PRINCIPAL_PATH_CHARS: usize = 576;
+/// The partitions of AWS that are open to customers.
+const PARTITIONS: [&str; 3] = ["aws", "aws-cn", "aws-us-gov"];
 /// Digits of an account's number.
 const ACCOUNT_DIGITS: usize = 12;
 
@@ -59,6 +61,9 @@ pub enum PermitError {
         /// How many it would take.
         needed: usize,
     },
+    /// A document that names an account, without the facts about it.
+    #[error("the document `{0}` names a principal and an external id, and there are none for this")]
+    NoFacts(&'static str),
     /// An unknown kind of document.
     #[error("there is no document `{0}`; there are {all}", all = Format::ALL.map(Format::as_str).join(", "))]
     Format(String),
@@ -74,43 +79,32 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Checks the facts: the partition (`aws`), the ARN of the user or role that runs as us, the external id of the
-    /// instance, and what the role is to be called.
+    /// Checks the facts: the ARN of the user or role that runs as us, the external id of the instance, and what the role is
+    /// to be called. The account's partition is the principal's: no role trusts across partitions.
     ///
     /// # Errors
     /// When one of them could not be what it says, or would be read as something else in a document.
-    pub fn new(partition: &str, principal: &str, external_id: &str, role: &str) -> Result<Self, PermitError> {
+    pub fn new(principal: &str, external_id: &str, role: &str) -> Result<Self, PermitError> {
         let fact = |ok: bool, what, value: &str, hint| match ok {
             true => Ok(value.to_owned()),
             false => Err(PermitError::Fact { what, value: value.chars().take(100).collect(), hint }),
         };
+        let no_principal = "it takes the ARN of a user or role, such as arn:aws:iam::123456789012:role/porthole";
+        let id_fits = (MIN_EXTERNAL_ID_CHARS..=MAX_EXTERNAL_ID_CHARS).contains(&external_id.len());
+        let id_fits = id_fits && made_of(external_id, "_+=,.@:/-");
+        let no_id = "it takes 8 to 1,224 letters, digits and _+=,.@:/-";
+        let role_fits = (1..=MAX_ROLE_CHARS).contains(&role.len()) && made_of(role, "_+=,.@-");
         Ok(Self {
-            partition: fact(
-                ["aws", "aws-cn", "aws-us-gov"].contains(&partition),
-                "partition",
-                partition,
-                "there are aws, aws-cn and aws-us-gov",
-            )?,
-            principal: fact(
-                is_principal(partition, principal),
-                "platform principal",
-                principal,
-                "it takes the ARN of a user or role of the same partition, such as arn:aws:iam::123456789012:role/porthole",
-            )?,
-            external_id: fact(
-                (MIN_EXTERNAL_ID_CHARS..=MAX_EXTERNAL_ID_CHARS).contains(&external_id.len())
-                    && made_of(external_id, "_+=,.@:/-"),
-                "external id",
-                external_id,
-                "it takes 8 to 1,224 letters, digits and _+=,.@:/-",
-            )?,
-            role: fact(
-                (1..=MAX_ROLE_CHARS).contains(&role.len()) && made_of(role, "_+=,.@-"),
-                "role name",
-                role,
-                "it takes 1 to 64 letters, digits and _+=,.@-",
-            )?,
+            principal: fact(is_principal(principal), "platform principal", principal, no_principal)?,
+            partition: principal.split(':').nth(1).unwrap_or_default().to_owned(),
+            external_id: fact(id_fits, "external id", external_id, no_id)?,
+            role: fact(role_fits, "role name", role, "it takes 1 to 64 letters, digits and _+=,.@-")?,
         })
+    }
+
+    /// The ARN of a managed policy of AWS.
+    fn managed_policy(&self, name: &str) -> String {
+        format!("arn:{}:iam::aws:policy/{name}", self.partition)
     }
 
     /// The trust policy of the role: this principal, and only with this external id.
@@ -142,11 +136,11 @@ fn made_of(text: &str, also: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
-fn is_principal(partition: &str, arn: &str) -> bool {
+fn is_principal(arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", p, "iam", "", account, resource] = parts.as_slice() else { return false };
+    let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else { return false };
     let name = resource.strip_prefix("role/").or_else(|| resource.strip_prefix("user/"));
-    *p == partition
+    PARTITIONS.contains(partition)
         && account.len() == ACCOUNT_DIGITS
         && account.bytes().all(|b| b.is_ascii_digit())
         && name.is_some_and(|n| {
@@ -186,6 +180,12 @@ impl Format {
         }
     }
 
+    /// What the policies of the document build on.
+    #[must_use]
+    pub fn base(self) -> Base {
+        if self == Self::SecurityAudit { Base::SecurityAudit } else { Base::Nothing }
+    }
+
     /// Does the document name an account, and so takes [`Facts`]?
     #[must_use]
     pub fn needs_facts(self) -> bool {
@@ -202,22 +202,18 @@ impl FromStr for Format {
     }
 }
 
-/// A template for CloudFormation, as JSON: the role with its trust policy, and its managed policies.
-#[must_use]
-pub fn cloudformation(facts: &Facts, permits: &Permits) -> String {
-    cloudformation::template(facts, permits)
-}
-
-/// The same for Terraform, as HCL.
-#[must_use]
-pub fn terraform(facts: &Facts, permits: &Permits) -> String {
-    terraform::configuration(facts, permits)
-}
-
-/// The same as steps for a person in the console.
-#[must_use]
-pub fn console(facts: &Facts, permits: &Permits) -> String {
-    console::steps(facts, permits)
+/// Writes a document. Policies alone are one JSON text after the other.
+///
+/// # Errors
+/// When the document names an account and the facts about it are missing.
+pub fn write(format: Format, permits: &Permits, facts: Option<&Facts>) -> Result<String, PermitError> {
+    let facts = || facts.ok_or(PermitError::NoFacts(format.as_str()));
+    Ok(match format {
+        Format::Policy | Format::SecurityAudit => permits.policies.iter().map(Policy::json).collect(),
+        Format::CloudFormation => cloudformation::template(facts()?, permits),
+        Format::Terraform => terraform::configuration(facts()?, permits),
+        Format::Console => console::steps(facts()?, permits),
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,13 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 fn facts() -> Facts {
-    Facts::new("aws", "arn:aws:iam::123456789012:role/porthole", "acme/prod-8f2c61", "porthole-read").unwrap()
+    Facts::new("arn:aws:iam::123456789012:role/porthole", "acme/prod-8f2c61", "porthole-read").unwrap()
+}
+
+fn text(format: Format, permits: &Permits) -> String {
+    assert!(format.needs_facts());
+    assert_eq!(write(format, permits, None), Err(PermitError::NoFacts(format.as_str())));
+    write(format, permits, Some(&facts())).unwrap()
 }
 
 /// Every action that passes.
@@ -39,8 +45,11 @@ fn policies_hold_exactly_the_actions_and_fit() {
     let actions = some();
     let permits = permits(&actions, Base::Nothing).unwrap();
     assert!(permits.policies.len() > 1);
+    let written = write(Format::Policy, &permits, None).unwrap();
+    let documents = serde_json::Deserializer::from_str(&written).into_iter::<Value>().map(|d| allowed(&d.unwrap()));
     let mut union = BTreeSet::new();
-    for policy in &permits.policies {
+    for (policy, document) in permits.policies.iter().zip(documents) {
+        assert_eq!(document, policy.actions);
         let json = policy.json();
         // IAM doesn't count whitespace, and no action has any.
         assert!(json.chars().filter(|c| !c.is_whitespace()).count() <= MAX_POLICY_CHARS);
@@ -66,7 +75,7 @@ fn the_audit_variant_adds_what_the_managed_policy_lacks() {
     assert_eq!(both.policies[0].actions, BTreeSet::from(["access-analyzer:ListAccessPreviews".to_owned()]));
     let covered = permits(&BTreeSet::from(["access-analyzer:ListAnalyzers"]), Base::SecurityAudit).unwrap();
     assert_eq!(covered.policies, []);
-    assert!(terraform(&facts(), &covered).contains("arn:aws:iam::aws:policy/SecurityAudit"));
+    assert!(text(Format::Terraform, &covered).contains("arn:aws:iam::aws:policy/SecurityAudit"));
 }
 
 #[test]
@@ -87,7 +96,7 @@ fn the_audit_list_is_well_formed() {
 fn cloudformation_has_the_role_its_trust_and_exactly_the_actions() {
     let actions = some();
     let permits = permits(&actions, Base::SecurityAudit).unwrap();
-    let template: Value = serde_json::from_str(&cloudformation(&facts(), &permits)).unwrap();
+    let template: Value = serde_json::from_str(&text(Format::CloudFormation, &permits)).unwrap();
     let resources = template["Resources"].as_object().unwrap();
     let mut union = BTreeSet::new();
     let mut managed = vec![Value::from("arn:aws:iam::aws:policy/SecurityAudit")];
@@ -133,7 +142,7 @@ fn quoted(hcl: &str) -> Vec<&str> {
 fn terraform_has_the_role_its_trust_and_exactly_the_actions() {
     let actions = some();
     let permits = permits(&actions, Base::Nothing).unwrap();
-    let hcl = terraform(&facts(), &permits);
+    let hcl = text(Format::Terraform, &permits);
     let texts = quoted(&hcl);
     for fact in ["arn:aws:iam::123456789012:role/porthole", "acme/prod-8f2c61", "porthole-read", "sts:ExternalId"] {
         assert!(texts.contains(&fact), "{fact}");
@@ -148,30 +157,31 @@ fn terraform_has_the_role_its_trust_and_exactly_the_actions() {
 #[test]
 fn the_steps_in_the_console_name_everything() {
     let actions = BTreeSet::from(["iam:ListUsers", "s3:ListAllMyBuckets"]);
-    let steps = console(&facts(), &permits(&actions, Base::Nothing).unwrap());
+    let steps = text(Format::Console, &permits(&actions, Base::Nothing).unwrap());
     insta::assert_snapshot!("console", steps);
 }
 
 #[test]
 fn facts_that_are_none_are_refused() {
     let principal = "arn:aws:iam::123456789012:role/porthole";
-    let role = |partition, principal, id, role| Facts::new(partition, principal, id, role).map_err(|e| e.to_string());
-    assert!(role("aws-cn", "arn:aws-cn:iam::123456789012:user/a/b", "12345678", "r").is_ok());
-    for (partition, principal, id, name, what) in [
-        ("aws2", principal, "12345678", "r", "partition"),
-        ("aws-cn", principal, "12345678", "r", "platform principal"),
-        ("aws", "*", "12345678", "r", "platform principal"),
-        ("aws", "arn:aws:iam::123456789012:root", "12345678", "r", "platform principal"),
-        ("aws", "arn:aws:iam::123456789012:role/*", "12345678", "r", "platform principal"),
-        ("aws", "arn:aws:sts::123456789012:role/x", "12345678", "r", "platform principal"),
-        ("aws", principal, "1234567", "r", "external id"),
-        ("aws", principal, "${jsonencode}", "r", "external id"),
-        ("aws", principal, "12345678\"", "r", "external id"),
-        ("aws", principal, "12345678", "", "role name"),
-        ("aws", principal, "12345678", "a b", "role name"),
-        ("aws", principal, "12345678", "a/b", "role name"),
+    let facts = |principal, id, role| Facts::new(principal, id, role).map_err(|e| e.to_string());
+    let china = facts("arn:aws-cn:iam::123456789012:user/a/b", "12345678", "r").unwrap();
+    assert_eq!(china.partition, "aws-cn");
+    for (principal, id, name, what) in [
+        ("*", "12345678", "r", "platform principal"),
+        ("arn:aws2:iam::123456789012:role/x", "12345678", "r", "platform principal"),
+        ("arn:aws:iam::12345678901:role/x", "12345678", "r", "platform principal"),
+        ("arn:aws:iam::123456789012:root", "12345678", "r", "platform principal"),
+        ("arn:aws:iam::123456789012:role/*", "12345678", "r", "platform principal"),
+        ("arn:aws:sts::123456789012:role/x", "12345678", "r", "platform principal"),
+        (principal, "1234567", "r", "external id"),
+        (principal, "${jsonencode}", "r", "external id"),
+        (principal, "12345678\"", "r", "external id"),
+        (principal, "12345678", "", "role name"),
+        (principal, "12345678", "a b", "role name"),
+        (principal, "12345678", "a/b", "role name"),
     ] {
-        let error = role(partition, principal, id, name).unwrap_err();
+        let error = facts(principal, id, name).unwrap_err();
         assert!(error.starts_with(&format!("the {what} ")), "{error}");
     }
 }

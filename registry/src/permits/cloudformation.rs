@@ -1,7 +1,6 @@
 //! A template for CloudFormation.
 
-use super::policy::SECURITY_AUDIT;
-use super::{Base, Facts, Permits};
+use super::{Facts, Permits};
 use serde_json::{Map, Value, json};
 
 /// The role's name in the template.
@@ -10,9 +9,7 @@ const ROLE: &str = "Role";
 pub(super) fn template(facts: &Facts, permits: &Permits) -> String {
     let mut managed = Vec::new();
     let mut resources = Map::new();
-    if permits.base == Base::SecurityAudit {
-        managed.push(json!(format!("arn:{}:iam::aws:policy/{SECURITY_AUDIT}", facts.partition)));
-    }
+    managed.extend(permits.base.managed().map(|name| json!(facts.managed_policy(name))));
     for policy in &permits.policies {
         let name = format!("Policy{}", policy.number);
         // The document is our own JSON; it can't fail to be read, and `null` would be refused by whoever reads it.

@@ -1,7 +1,6 @@
 //! The same set-up as steps for a person in the console.
 
-use super::policy::SECURITY_AUDIT;
-use super::{Base, Facts, Permits};
+use super::{Facts, Permits};
 
 pub(super) fn steps(facts: &Facts, permits: &Permits) -> String {
     let Facts { principal, external_id, role, .. } = facts;
@@ -17,8 +16,8 @@ pub(super) fn steps(facts: &Facts, permits: &Permits) -> String {
         "Open IAM, Roles, Create role. Choose Custom trust policy, and replace what is there with this:\n\n{}",
         crate::text::json_file(&facts.trust())
     ));
-    let audit = (permits.base == Base::SecurityAudit).then(|| SECURITY_AUDIT.to_owned());
-    let attach: Vec<String> = audit.into_iter().chain(names).map(|name| format!("`{name}`")).collect();
+    let managed = permits.base.managed().map(str::to_owned);
+    let attach: Vec<String> = managed.into_iter().chain(names).map(|name| format!("`{name}`")).collect();
     steps.push(format!("Choose Next and tick {}. Tick nothing else.", attach.join(", ")));
     steps.push(format!("Choose Next, call the role `{role}`, and create it."));
     steps.push("Open the role and copy its ARN: it is what the instance's credential asks for.".to_owned());

@@ -12,8 +12,8 @@ pub const MAX_POLICY_CHARS: usize = 6_144;
 pub const MAX_MANAGED_POLICIES: usize = 10;
 /// The version of the policy language.
 pub(super) const LANGUAGE: &str = "2012-10-17";
-/// The managed policy of AWS that [`Base::SecurityAudit`] builds on, after `arn:PARTITION:iam::aws:policy/`.
-pub(super) const SECURITY_AUDIT: &str = "SecurityAudit";
+/// AWS's managed policy for auditors.
+const SECURITY_AUDIT: &str = "SecurityAudit";
 
 /// What the policies build on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub enum Base {
     /// AWS's managed policy for auditors, which allows many more reads than the grant; a run's session is narrowed to the
     /// grant all the same. For accounts where auditors have it already.
     SecurityAudit,
+}
+
+impl Base {
+    /// The managed policy that is attached besides our own, by its name.
+    #[must_use]
+    pub fn managed(self) -> Option<&'static str> {
+        (self == Self::SecurityAudit).then_some(SECURITY_AUDIT)
+    }
 }
 
 /// The policies of a role.
@@ -86,7 +94,7 @@ pub fn permits(actions: &BTreeSet<&str>, base: Base) -> Result<Permits, PermitEr
         Base::SecurityAudit => actions.iter().copied().filter(|action| !AUDITED.contains(action)).collect(),
     };
     let packed = pack_within(&own, MAX_POLICY_CHARS)?;
-    let needed = packed.len() + usize::from(base == Base::SecurityAudit);
+    let needed = packed.len() + usize::from(base.managed().is_some());
     if needed > MAX_MANAGED_POLICIES {
         return Err(PermitError::TooManyPolicies { needed });
     }

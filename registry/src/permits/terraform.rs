@@ -1,15 +1,14 @@
 //! A configuration for Terraform. Every text in it is either ours, an action, or a checked fact, and none of those has a
 //! quote, a backslash or a `$` in it.
 
-use super::policy::{LANGUAGE, SECURITY_AUDIT};
-use super::{Base, Facts, Permits, Policy};
+use super::policy::LANGUAGE;
+use super::{Facts, Permits, Policy};
 use std::fmt::Write as _;
 
 pub(super) fn configuration(facts: &Facts, permits: &Permits) -> String {
     let mut text = role(facts);
-    if permits.base == Base::SecurityAudit {
-        let arn = format!("\"arn:{}:iam::aws:policy/{SECURITY_AUDIT}\"", facts.partition);
-        text.push_str(&attachment("security_audit", &arn));
+    if let Some(name) = permits.base.managed() {
+        text.push_str(&attachment("managed", &format!("\"{}\"", facts.managed_policy(name))));
     }
     for policy in &permits.policies {
         text.push_str(&managed(facts, policy));

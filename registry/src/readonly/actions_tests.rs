@@ -51,7 +51,8 @@ fn reads_pass_and_the_nearest_write_does_not() {
             None => drop(without.insert(read.service)),
         }
     }
-    assert!(without.is_empty(), "no write in {without:?}");
+    // Of this service the table has one operation, which the other model of S3 lists.
+    assert_eq!(without, BTreeSet::from(["s3express"]));
     let list_users = find_form("iam", "2010-05-08", "ListUsers").unwrap();
     assert_eq!(nearest_write(list_users).unwrap().action, "iam:CreateUser");
 }

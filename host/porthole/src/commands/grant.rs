@@ -1,5 +1,7 @@
 //! `porthole grant`: what a tenant lets an instance do.
 
+use crate::commands::grant_check::GrantCheck;
+use crate::commands::grant_policy::GrantPolicy;
 use crate::commands::grant_propose::Propose;
 use crate::context::{Cx, InstancePath};
 use crate::output;
@@ -25,6 +27,10 @@ pub(crate) enum Grant {
     Set(Set),
     /// The narrower grant that would have sufficed for the last runs, and the command that sets it.
     Propose(Propose),
+    /// What the provider's administrator sets up: the permissions that the grant needs, and no others.
+    Policy(GrantPolicy),
+    /// Does what the provider's administrator set up fit the grant? What is missing, what isn't needed.
+    Check(GrantCheck),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +64,8 @@ impl Grant {
             Self::Show { instance, json } => show(&cx, &instance, json).await?,
             Self::Set(set) => set.run(&cx).await?,
             Self::Propose(propose) => propose.run(&cx).await?,
+            Self::Policy(policy) => policy.run(&cx).await?,
+            Self::Check(check) => return check.run(&cx).await,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,8 @@ pub(crate) mod bench;
 pub(crate) mod credential;
 pub(crate) mod egress;
 pub(crate) mod grant;
+mod grant_check;
+mod grant_policy;
 pub(crate) mod grant_propose;
 pub(crate) mod graph;
 pub(crate) mod graph_why;
