@@ -112,9 +112,11 @@ fn evaluations(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
     run.stored(RULE, &mut |rules| {
         run.each(&RESULTS, rules, &mut |mut results| {
             for result in &mut results {
-                let at = |name: &str| result.text(&format!("EvaluationResultIdentifier/EvaluationResultQualifier/{name}"));
+                let at =
+                    |name: &str| result.text(&format!("EvaluationResultIdentifier/EvaluationResultQualifier/{name}"));
                 let (kind, id) = (at("ResourceType"), at("ResourceId"));
-                let evaluated = json!({"id": id, "key": keys.get(&id), "complianceType": result.text("ComplianceType")});
+                let evaluated =
+                    json!({"id": id, "key": keys.get(&id), "complianceType": result.text("ComplianceType")});
                 add(&mut result.value, &kind, Some(evaluated));
             }
             sink(results)

@@ -136,7 +136,9 @@ fn tags(scope: &Scope<'_>, spec: &str) -> Vec<(String, String)> {
         let fields = found.into_iter().filter_map(Value::as_object).flatten();
         return fields.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
     };
-    let tag = |tag: &Value| Some((path::text(tag, name)?.into_owned(), path::text(tag, value).unwrap_or_default().into_owned()));
+    let tag = |tag: &Value| {
+        Some((path::text(tag, name)?.into_owned(), path::text(tag, value).unwrap_or_default().into_owned()))
+    };
     found.into_iter().filter_map(tag).collect()
 }
 
