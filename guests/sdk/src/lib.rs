@@ -102,6 +102,7 @@ mod host;
 mod object;
 mod page;
 mod plain;
+mod properties;
 mod property;
 mod skip;
 mod stored;

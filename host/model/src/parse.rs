@@ -4,6 +4,7 @@
 //! The format stands at `graph.emit` in the WIT. Start reading at [`parse_line`].
 
 mod batch;
+mod far;
 mod reader;
 mod types;
 mod writing;

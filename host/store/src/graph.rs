@@ -20,6 +20,10 @@ use uuid::Uuid;
 /// The most entities of one page.
 pub const MAX_PAGE: u32 = 1000;
 
+/// The most pairs of equal values that are counted for what rules find: a rule on something that thousands have in common,
+/// such as a country, relates more than anybody wants to wait for.
+pub const MAX_COUNTED: i64 = 1_000_000;
+
 /// Which entities. What is empty doesn't filter.
 #[derive(Debug, Clone, Default)]
 pub struct EntityFilter {
@@ -106,7 +110,8 @@ pub struct GraphCounts {
     pub relationships: BTreeMap<String, u64>,
     /// Relationships by type with a missing end.
     pub dangling: BTreeMap<String, u64>,
-    /// Relationships by type that mapping rules find; of an instance, those with an end there.
+    /// Relationships by type that mapping rules find, among the first [`MAX_COUNTED`] pairs; of an instance, those with an
+    /// end there.
     pub found: BTreeMap<String, u64>,
 }
 
@@ -253,13 +258,14 @@ pub async fn counts(tx: &mut TenantTx, instance: Option<&Name>) -> Result<GraphC
              FROM relationships \
              WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY dangling, _type \
          UNION ALL SELECT 'found', _type, count(*) FROM ( \
-             SELECT DISTINCT _type, from_instance_id, from_hash, to_instance_id, to_hash FROM found_relationships \
-             WHERE tenant_id = $1 AND shard = $2 \
-               AND ($3::uuid IS NULL OR from_instance_id = $3 OR to_instance_id = $3)) r GROUP BY _type",
+             SELECT DISTINCT _type, from_instance_id, from_hash, to_instance_id, to_hash FROM ( \
+                 SELECT * FROM found_relationships WHERE tenant_id = $1 AND shard = $2 \
+                   AND ($3::uuid IS NULL OR from_instance_id = $3 OR to_instance_id = $3) LIMIT $4) r) r GROUP BY _type",
     )
     .bind(tenant.0)
     .bind(shard)
     .bind(instance)
+    .bind(MAX_COUNTED)
     .fetch_all(tx.conn())
     .await
     .what("count the graph")?;

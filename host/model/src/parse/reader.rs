@@ -1,12 +1,13 @@
 //! From a line to an object. Start at [`Reader::line`].
 
 use super::batch::{NOT_YET, Object, Place};
+use super::far::{self, Carried};
 use super::types::{Is, ObjectType, StepTypes};
 use super::writing::{Order, Writing};
 use super::{MAX_DISPLAY_NAME_BYTES, MAX_KEY_BYTES, MAX_LINE_BYTES, MAX_SHOWN_BYTES, Rejection};
 use crate::json::quick::Quick;
 use crate::json::{MAX_ELEMENTS, Member, Scanner};
-use crate::object::{End, Far, KeyHash};
+use crate::object::{Far, KeyHash};
 use crate::reason::Reason;
 use crate::text::{shown, shown_bytes};
 use std::borrow::Cow;
@@ -69,14 +70,6 @@ pub(super) struct Draft<'a> {
     pub(super) order: Order,
     /// Room that isn't used.
     spare: Vec<Cow<'a, str>>,
-}
-
-/// The far end of a mapped relationship, as it was read.
-#[derive(Default)]
-struct Carried<'a> {
-    key: Option<Cow<'a, str>>,
-    object_type: Option<Cow<'a, str>>,
-    class: Option<Vec<Cow<'a, str>>>,
 }
 
 /// Properties that were read.
@@ -186,16 +179,7 @@ impl<'a> Draft<'a> {
             "t" => set(&mut self.to, "t", scanner.string()?),
             "c" => set(&mut self.class, "c", strings(scanner)?),
             "d" => set(&mut self.end, "d", scanner.string()?),
-            "m" => {
-                let mut far = Carried::default();
-                scanner.members(|scanner, name| match &*name {
-                    "k" => set(&mut far.key, "k", scanner.string()?),
-                    "t" => set(&mut far.object_type, "t", scanner.string()?),
-                    "c" => set(&mut far.class, "c", strings(scanner)?),
-                    _ => Err(Reason::UnknownField(shown(&format!("m.{name}")))),
-                })?;
-                set(&mut self.mapped, "m", far)
-            }
+            "m" => set(&mut self.mapped, "m", Carried::read(scanner)?),
             "p" => {
                 let mut out = String::with_capacity(line.len());
                 self.members = scanner.properties(&mut out)?;
@@ -226,43 +210,8 @@ impl<'a> Draft<'a> {
         };
         match foreign {
             Some((name, _)) => Err(Reason::UnknownField(name.to_owned())),
-            None => self.place_far_end().map(|()| kind),
+            None => far::place(&mut self.mapped, self.end.as_deref(), &mut self.from, &mut self.to).map(|()| kind),
         }
-    }
-
-    fn place_far_end(&mut self) -> Result<(), Reason> {
-        let (far, name) = match (&mut self.mapped, self.end.as_deref()) {
-            (None, None) => return Ok(()),
-            (Some(far), Some(name)) => (far, name),
-            (Some(_), None) => return Err(Reason::MissingField("d")),
-            (None, Some(_)) => return Err(Reason::MissingField("m")),
-        };
-        let (place, field) = match End::named(name) {
-            Some(End::From) => (&mut self.from, "f"),
-            Some(End::To) => (&mut self.to, "t"),
-            None => return Err(Reason::FarEnd(shown(name))),
-        };
-        let key = far.key.take().ok_or(Reason::MissingField("m.k"))?;
-        // It would be given twice.
-        if place.replace(key).is_some() { Err(Reason::UnknownField(field.to_owned())) } else { Ok(()) }
-    }
-
-    /// That the far end is what the manifest says of it: there, or not.
-    fn check_far_end(&mut self, declared: Option<&Far>) -> Result<(), Reason> {
-        let (far, declared) = match (&mut self.mapped, declared) {
-            (None, None) => return Ok(()),
-            (Some(far), Some(declared)) => (far, declared),
-            (Some(_), None) => return Err(Reason::FarEnd("the type has none".to_owned())),
-            (None, Some(declared)) => return Err(Reason::FarEnd(format!("`{}` is to be carried", declared.end))),
-        };
-        let object_type = need(&far.object_type, "m.t")?;
-        if self.end.as_deref() != Some(declared.end.as_str()) || object_type != declared.object_type {
-            let given = format!("{} {object_type}", self.end.as_deref().unwrap_or_default());
-            return Err(Reason::FarEnd(shown(&given)));
-        }
-        let class = far.class.as_mut().ok_or(Reason::MissingField("m.c"))?;
-        class.sort_unstable();
-        if *class == declared.class { Ok(()) } else { Err(Reason::Class(shown(&class.join(", ")))) }
     }
 
     pub(super) fn entity(&mut self, types: &StepTypes, text: &mut Vec<u8>) -> Result<Object, Reason> {
@@ -306,8 +255,7 @@ impl<'a> Draft<'a> {
         let Some((type_number, ObjectType { is: Is::Relationship { verb: declared_verb, far }, .. })) = declared else {
             return Err(Reason::UndeclaredType(shown(object_type)));
         };
-        self.check_far_end(far.as_ref())?;
-        let object_type = need(&self.relationship_type, "r")?;
+        far::check(&mut self.mapped, self.end.as_deref(), far.as_ref())?;
         let verb = need(&self.verb, "v")?;
         if verb != declared_verb {
             return Err(Reason::Verb(shown(verb)));
@@ -349,7 +297,7 @@ impl<'a> Draft<'a> {
 }
 
 /// A list of strings.
-fn strings<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Cow<'a, str>>, Reason> {
+pub(super) fn strings<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Cow<'a, str>>, Reason> {
     let mut all = Vec::new();
     scanner.elements(|scanner| {
         all.push(scanner.string()?);
@@ -358,14 +306,14 @@ fn strings<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Cow<'a, str>>, Reason> {
     Ok(all)
 }
 
-fn set<T>(field: &mut Option<T>, name: &str, value: T) -> Result<(), Reason> {
+pub(super) fn set<T>(field: &mut Option<T>, name: &str, value: T) -> Result<(), Reason> {
     match field.replace(value) {
         None => Ok(()),
         Some(_) => Err(Reason::DuplicateKey(name.to_owned())),
     }
 }
 
-fn need<'f>(field: &'f Option<Cow<'_, str>>, name: &'static str) -> Result<&'f str, Reason> {
+pub(super) fn need<'f>(field: &'f Option<Cow<'_, str>>, name: &'static str) -> Result<&'f str, Reason> {
     field.as_deref().ok_or(Reason::MissingField(name))
 }
 

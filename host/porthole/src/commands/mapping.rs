@@ -16,7 +16,8 @@ pub(crate) enum Mappings {
     /// All rules of a tenant: its own, and those that its modules bring along.
     List {
         /// The tenant.
-        tenant: Name,
+        #[arg(value_name = "TENANT")]
+        of: Name,
         /// JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -30,7 +31,8 @@ pub(crate) enum Mappings {
     /// Remove a rule of the tenant's own.
     Remove {
         /// The tenant.
-        tenant: Name,
+        #[arg(value_name = "TENANT")]
+        of: Name,
         /// Its name.
         rule: Name,
     },
@@ -39,7 +41,8 @@ pub(crate) enum Mappings {
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// The tenant.
-    tenant: Name,
+    #[arg(value_name = "TENANT")]
+    of: Name,
     /// INSTANCE/RULE, or RULE for one of the tenant's own.
     rule: RuleName,
 }
@@ -47,7 +50,8 @@ pub(crate) struct Which {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The tenant.
-    tenant: Name,
+    #[arg(value_name = "TENANT")]
+    of: Name,
     /// What to call it [default: after what it relates, such as acme_user_is_person].
     #[arg(long, value_name = "NAME")]
     id: Option<Name>,
@@ -76,15 +80,15 @@ impl Mappings {
     pub(crate) async fn run(self, cx: Cx) -> Result<ExitCode> {
         let db = cx.database().await?;
         match self {
-            Self::List { tenant, json } => list(&mut open(&db, &tenant).await?, json).await?,
+            Self::List { of, json } => list(&mut open(&db, &of).await?, json).await?,
             Self::Off(which) => which.switch(&cx, &db, true).await?,
             Self::On(which) => which.switch(&cx, &db, false).await?,
             Self::Add(add) => add.run(&cx, &db).await?,
-            Self::Remove { tenant, rule } => {
-                let mut tx = open(&db, &tenant).await?;
+            Self::Remove { of, rule } => {
+                let mut tx = open(&db, &of).await?;
                 mappings::remove(&cx.op(), &mut tx, &rule).await?;
                 tx.commit().await?;
-                output::line(format!("rule {rule} of {tenant} removed"));
+                output::line(format!("rule {rule} of {of} removed"));
             }
         }
         db.close().await;
@@ -112,11 +116,11 @@ async fn list(tx: &mut TenantTx, json: bool) -> Result<()> {
 
 impl Which {
     async fn switch(self, cx: &Cx, db: &Database, off: bool) -> Result<()> {
-        let mut tx = open(db, &self.tenant).await?;
+        let mut tx = open(db, &self.of).await?;
         let changed = mappings::switch(&cx.op(), &mut tx, &self.rule, off).await?;
         tx.commit().await?;
         let (state, was) = (if off { "off" } else { "on" }, if changed { "is now" } else { "was already" });
-        output::line(format!("rule {} of {} {was} {state}", self.rule, self.tenant));
+        output::line(format!("rule {} of {} {was} {state}", self.rule, self.of));
         Ok(())
     }
 }
@@ -144,10 +148,10 @@ impl Add {
         if !findings.is_empty() {
             return Err(refused("the rule can't be added", &findings));
         }
-        let mut tx = open(db, &self.tenant).await?;
+        let mut tx = open(db, &self.of).await?;
         mappings::add(&cx.op(), &mut tx, &mapping).await?;
         tx.commit().await?;
-        output::line(format!("rule {} of {} added: {mapping}", mapping.id, self.tenant));
+        output::line(format!("rule {} of {} added: {mapping}", mapping.id, self.of));
         Ok(())
     }
 }
