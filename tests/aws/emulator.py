@@ -28,7 +28,8 @@ import control
 import fill
 import fill_regions
 from bed import Admin, Bed, Moto, State
-from keys import PLATFORM, static
+from accounts import EXTERNAL_IDS, MAIN, PLATFORM, REGIONS
+from keys import static
 
 
 class Quiet(WSGIRequestHandler):
@@ -48,19 +49,19 @@ def serve(app):
 
 def main():
     mock_random.seed(1)
-    state = State(list(fill.REGIONS))
+    state = State(REGIONS)
     moto = Moto(DomainDispatcherApplication(create_backend_app))
     platform = state.keys.add(static("platform", PLATFORM, "porthole"))
-    reader = state.keys.add(static("reader", fill.MAIN, "porthole-reader"))
+    reader = state.keys.add(static("reader", MAIN, "porthole-reader"))
     admin = serve(Admin(state, moto, control.answer))
     if "--empty" not in sys.argv:
         fill.fill(f"http://127.0.0.1:{admin}")
     port = serve(Bed(state, moto))
     told = lambda p: {"key": p.key, "secret": p.secret, "account": p.account}
-    roles = lambda name: {account: f"arn:aws:iam::{account}:role/{name}" for account in fill.EXTERNAL_IDS}
+    roles = lambda name: {account: f"arn:aws:iam::{account}:role/{name}" for account in EXTERNAL_IDS}
     print(json.dumps({
         "port": port, "admin": admin, "platform": told(platform), "reader": told(reader), "roles": roles("porthole"),
-        "open_roles": roles("porthole-open"), "external_ids": fill.EXTERNAL_IDS, "regions": fill.REGIONS,
+        "open_roles": roles("porthole-open"), "external_ids": EXTERNAL_IDS, "regions": REGIONS,
         "canary": fill_regions.CANARY,
     }), flush=True)
     sys.stdin.read()

@@ -5,7 +5,6 @@ import json
 import zipfile
 
 import fill_iam
-from fill_iam import HERE, THERE
 
 # An image that the emulator has in every region; asking for its list takes seconds.
 IMAGE = "ami-12c6146b"

@@ -6,12 +6,12 @@ use porthole_tests::aws_bed::{AwsBed, python};
 use serde_json::json;
 use std::process::Command;
 
-/// Signatures, external ids, session policies, pages, reads only: `tests/aws/test_bed.py` says what exactly.
+/// Signatures, external ids, session policies, pages, reads only: `tests/aws/test_*.py` say what exactly.
 #[test]
 fn the_bed_checks_what_it_promises() {
     let Some(python) = python() else { return };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/aws/test_bed.py");
-    let out = Command::new(python).args(["-B", script]).output().unwrap();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/aws");
+    let out = Command::new(python).args(["-B", "-m", "unittest", "discover", "-s", folder]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
