@@ -27,6 +27,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import control
 import fill
 import fill_regions
+import quirks
 from bed import Admin, Bed, Moto, State
 from accounts import EXTERNAL_IDS, MAIN, PLATFORM, REGIONS
 from keys import static
@@ -49,6 +50,7 @@ def serve(app):
 
 def main():
     mock_random.seed(1)
+    quirks.unique_ids()
     state = State(REGIONS)
     moto = Moto(DomainDispatcherApplication(create_backend_app))
     platform = state.keys.add(static("platform", PLATFORM, "porthole"))

@@ -2,19 +2,55 @@
 
 import json
 import re
+from html import unescape
+from urllib.parse import quote
 
-from moto.iam.models import iam_backends
+from moto.iam.models import Group, User, iam_backends
+from moto.organizations.models import organizations_backends
 from moto.s3.models import s3_backends
 
 import paging
+from wire import Refused
+
+# What S3 calls the roots of two answers.
+ROOTS = {"GetBucketVersioningResponse": "VersioningConfiguration",
+         "ListBucketInventoryConfigurationsResponse": "ListInventoryConfigurationsResult"}
+
+
+def unique_ids():
+    """Ids of users and groups begin as the provider's do."""
+    for kind, prefix in ((User, "AIDA"), (Group, "AGPA")):
+        def made(self, *rest, original=kind.__init__, prefix=prefix, **more):
+            original(self, *rest, **more)
+            self.id = (prefix + self.id.upper())[:21]
+        kind.__init__ = made
 
 
 def correct(state, call, status, headers, body):
     """The emulator's answer as the provider would give it."""
-    change = CHANGES.get((call.service.service_name, call.operation.name))
-    if change is None or status != 200:
+    service, operation = call.service.service_name, call.operation.name
+    if status != 200:
         return status, headers, body
-    return status, headers, change(state, call, body)
+    if service == "organizations" and organizations_backends[call.account]["aws"].org is None:
+        raise Refused(400, "AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
+    if service == "iam":
+        body = encoded_documents(body)
+    if service == "s3":
+        for theirs, right in ROOTS.items():
+            body = re.sub(rf"(</?){theirs}\b".encode(), rf"\g<1>{right}".encode(), body)
+    change = CHANGES.get((service, operation))
+    return status, headers, change(state, call, body) if change else body
+
+
+def encoded_documents(body):
+    """Every policy document in IAM's answers is URL-encoded; the emulator forgets some."""
+    def encode(match):
+        tag, text = match.groups()
+        text = unescape(text)
+        return f"<{tag}>{text if text.startswith('%') else quote(text, safe='')}</{tag}>"
+
+    names = "Document|PolicyDocument|AssumeRolePolicyDocument"
+    return re.sub(rf"<({names})>([^<]+)</\1>", encode, body.decode()).encode()
 
 
 def enabled_regions(state, call, body):

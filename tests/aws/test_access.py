@@ -149,6 +149,19 @@ class Reads(Bed):
         names = [u["UserName"] for u in fill.Account(ADMIN, MAIN).client("iam").list_users()["Users"]]
         self.assertNotIn("mallory", names)
 
+    def test_answers_look_like_the_providers(self):
+        body = b"Action=ListRoles&Version=2010-05-08"
+        request = AWSRequest("POST", "http://iam.amazonaws.com/", {
+            "Content-Type": "application/x-www-form-urlencoded", "Host": "iam.amazonaws.com"}, body)
+        reader = Credentials(TOLD["reader"]["key"], TOLD["reader"]["secret"])
+        SigV4Auth(reader, "iam", REGION).add_auth(request)
+        self.assertIn("<AssumeRolePolicyDocument>%7B%22Version%22%3A", self.raw(request)[1])
+        self.assertTrue(client("iam").list_users()["Users"][0]["UserId"].startswith("AIDA"))
+        request = AWSRequest("GET", "http://s3.us-east-1.amazonaws.com/acme-full?versioning", {"Host": "s3.us-east-1.amazonaws.com"})
+        S3SigV4Auth(reader, "s3", REGION).add_auth(request)
+        self.assertIn("<VersioningConfiguration ", self.raw(request)[1])
+        refused(self, "AWSOrganizationsNotInUseException", client("organizations").list_accounts)
+
     def test_requests_are_counted(self):
         client("ec2", region="eu-west-1").describe_vpcs()
         list(client("iam").get_paginator("list_users").paginate())
