@@ -16,9 +16,8 @@ import threading
 if os.environ.get("PYTHONHASHSEED") != "0":
     os.execve(sys.executable, [sys.executable, "-B", *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
 
-# The emulator reads these when it is imported.
+# The emulator reads this when it is imported.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
 from moto.moto_api._internal import mock_random
 from moto.server import DomainDispatcherApplication, create_backend_app

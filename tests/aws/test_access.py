@@ -157,7 +157,8 @@ class Reads(Bed):
         SigV4Auth(reader, "iam", REGION).add_auth(request)
         self.assertIn("<AssumeRolePolicyDocument>%7B%22Version%22%3A", self.raw(request)[1])
         self.assertTrue(client("iam").list_users()["Users"][0]["UserId"].startswith("AIDA"))
-        request = AWSRequest("GET", "http://s3.us-east-1.amazonaws.com/acme-full?versioning", {"Host": "s3.us-east-1.amazonaws.com"})
+        host = "s3.us-east-1.amazonaws.com"
+        request = AWSRequest("GET", f"http://{host}/acme-full?versioning", {"Host": host})
         S3SigV4Auth(reader, "s3", REGION).add_auth(request)
         self.assertIn("<VersioningConfiguration ", self.raw(request)[1])
         refused(self, "AWSOrganizationsNotInUseException", client("organizations").list_accounts)
@@ -173,7 +174,8 @@ class Reads(Bed):
         refused(self, "AuthFailure", client("ec2", region="eu-central-1").describe_vpcs)
         self.assertEqual(client("s3", region="eu-west-1").get_bucket_versioning(Bucket="acme-eu")["ResponseMetadata"]["HTTPStatusCode"], 200)
         # botocore would follow the redirect.
-        request = AWSRequest("GET", "http://s3.eu-west-1.amazonaws.com/acme-full?versioning", {"Host": "s3.eu-west-1.amazonaws.com"})
+        host = "s3.eu-west-1.amazonaws.com"
+        request = AWSRequest("GET", f"http://{host}/acme-full?versioning", {"Host": host})
         S3SigV4Auth(Credentials(TOLD["reader"]["key"], TOLD["reader"]["secret"]), "s3", "eu-west-1").add_auth(request)
         status, body = self.raw(request)
         self.assertEqual(status, 301)

@@ -68,7 +68,8 @@ class Pages(Bed):
         self.assertEqual([len(p["InventoryConfigurationList"]) for p in (found, again)], [3, 1])
 
     def test_the_paths_of_an_api_page(self):
-        api = next(a["id"] for page in client("apigateway").get_paginator("get_rest_apis").paginate() for a in page["items"] if a["name"] == "shop")
+        apis = client("apigateway").get_paginator("get_rest_apis").paginate()
+        api = next(a["id"] for page in apis for a in page["items"] if a["name"] == "shop")
         checked, _, whole = self.both("apigateway", "get_resources", {"restApiId": api}, "items")
         self.assertEqual((len(checked), len(whole[0])), (3, 7))
         methods = lambda pages: [m for p in pages for i in p["items"] for m in i.get("resourceMethods", {}).values()]
