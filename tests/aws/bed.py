@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 import compliance
 import paging
+import quirks
 import signature
 import wire
 from keys import Keys
@@ -141,30 +142,9 @@ class Bed:
         if state.compliance.answers(request.header("x-amz-target")):
             forward = lambda target, body: state.compliance.answer(
                 call.operation.name, call.account, call.region, json.loads(body))
+        ask = lambda target, body: quirks.correct(state, call, *forward(target, body))
         rule = paging.rule(call)
-        if rule and call.operation.name == "ListBuckets":
-            return self.bucket_regions(call, *paging.cut(call, rule, state.page, forward))
-        if rule:
-            return paging.cut(call, rule, state.page, forward)
-        status, headers, body = forward(request.target, request.body)
-        if call.action == "ec2:DescribeRegions" and status == 200:
-            body = self.enabled(body)
-        return status, headers, body
-
-    def enabled(self, body):
-        """Leaves the regions out in which the accounts aren't enabled."""
-        keep = lambda item: re.search(r"<regionName>(.*?)</regionName>", item.group(0)).group(1) in self.state.regions
-        return re.sub(r"<item>.*?</item>", lambda m: m.group(0) if keep(m) else "", body.decode(), flags=re.S).encode()
-
-    def bucket_regions(self, call, status, headers, body):
-        """A list in pages says where each bucket is; one in a piece doesn't."""
-        if "max-buckets" not in call.params or status != 200:
-            return status, headers, body
-        answer = paging.parse(call, body)
-        for item in answer.items("Buckets"):
-            region = s3_backends[call.account]["aws"].buckets[item.findtext("Name")].region_name
-            paging.ET.SubElement(item, "BucketRegion").text = region
-        return status, headers, answer.text()
+        return paging.cut(call, rule, state.page, ask) if rule else ask(request.target, request.body)
 
     def right_region(self, call):
         """S3 answers for a bucket only where it is; elsewhere it says where that would be."""

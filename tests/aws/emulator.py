@@ -16,9 +16,8 @@ import threading
 if os.environ.get("PYTHONHASHSEED") != "0":
     os.execve(sys.executable, [sys.executable, "-B", *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
 
-# The emulator reads these when it is imported.
+# The emulator reads this when it is imported.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
 from moto.moto_api._internal import mock_random
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -27,8 +26,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import control
 import fill
 import fill_regions
+import quirks
 from bed import Admin, Bed, Moto, State
-from keys import PLATFORM, static
+from accounts import EXTERNAL_IDS, MAIN, PLATFORM, REGIONS
+from keys import static
 
 
 class Quiet(WSGIRequestHandler):
@@ -48,19 +49,20 @@ def serve(app):
 
 def main():
     mock_random.seed(1)
-    state = State(list(fill.REGIONS))
+    quirks.unique_ids()
+    state = State(REGIONS)
     moto = Moto(DomainDispatcherApplication(create_backend_app))
     platform = state.keys.add(static("platform", PLATFORM, "porthole"))
-    reader = state.keys.add(static("reader", fill.MAIN, "porthole-reader"))
+    reader = state.keys.add(static("reader", MAIN, "porthole-reader"))
     admin = serve(Admin(state, moto, control.answer))
     if "--empty" not in sys.argv:
         fill.fill(f"http://127.0.0.1:{admin}")
     port = serve(Bed(state, moto))
     told = lambda p: {"key": p.key, "secret": p.secret, "account": p.account}
-    roles = lambda name: {account: f"arn:aws:iam::{account}:role/{name}" for account in fill.EXTERNAL_IDS}
+    roles = lambda name: {account: f"arn:aws:iam::{account}:role/{name}" for account in EXTERNAL_IDS}
     print(json.dumps({
         "port": port, "admin": admin, "platform": told(platform), "reader": told(reader), "roles": roles("porthole"),
-        "open_roles": roles("porthole-open"), "external_ids": fill.EXTERNAL_IDS, "regions": fill.REGIONS,
+        "open_roles": roles("porthole-open"), "external_ids": EXTERNAL_IDS, "regions": REGIONS,
         "canary": fill_regions.CANARY,
     }), flush=True)
     sys.stdin.read()

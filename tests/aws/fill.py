@@ -4,17 +4,21 @@
 """
 
 import json
+import os
+from urllib.request import Request, urlopen
+
+# Whoever runs the tests has settings and credentials of their own: none of them matters here.
+for name in [n for n in os.environ if n.startswith("AWS_") or n.lower().endswith("_proxy")]:
+    del os.environ[name]
+os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
 
 import boto3
 from botocore.config import Config
 
 import fill_iam
 import fill_regions
+from accounts import EXTERNAL_IDS, MAIN, OTHER, REGIONS
 
-# The accounts, with the external id that each one's role for the collector demands.
-MAIN, OTHER = "111111111111", "222222222222"
-EXTERNAL_IDS = {MAIN: "acme-7f3c-main", OTHER: "acme-7f3c-other"}
-REGIONS = ["us-east-1", "eu-west-1", "ap-southeast-2"]
 CONFIG = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 # One for all clients: it reads each service's model once.
 SESSION = boto3.Session()
@@ -35,16 +39,17 @@ class Account:
 
 def post(url, name, value):
     """Sets something through the controls."""
-    from urllib.request import Request, urlopen
-
     with urlopen(Request(f"{url}/_bed/{name}", json.dumps(value).encode(), method="POST")) as answer:
         return json.load(answer)
 
 
 def fill(url):
-    for account in (MAIN, OTHER):
-        fill_iam.integration(Account(url, account), EXTERNAL_IDS[account])
     main, other = Account(url, MAIN), Account(url, OTHER)
+    for account in (main, other):
+        fill_iam.integration(account, EXTERNAL_IDS[account.id])
+        for region in REGIONS:
+            # The emulator makes a region's default network when it is first looked at; it has to be always the same one.
+            account.client("ec2", region).describe_vpcs()
     fill_iam.main(main)
     fill_iam.other(other)
     for region, size in zip(REGIONS, (3, 2, 0)):

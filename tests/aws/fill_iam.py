@@ -2,10 +2,8 @@
 
 import json
 
-from keys import PLATFORM
+from accounts import MAIN as HERE, OTHER as THERE, PLATFORM
 
-HERE = "111111111111"
-THERE = "222222222222"
 ANN = f"arn:aws:iam::{HERE}:user/dev/ann@acme.example"
 BOB = f"arn:aws:iam::{HERE}:user/bob.smith@Acme.Example"
 

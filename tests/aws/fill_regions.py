@@ -5,7 +5,6 @@ import json
 import zipfile
 
 import fill_iam
-from fill_iam import HERE, THERE
 
 # An image that the emulator has in every region; asking for its list takes seconds.
 IMAGE = "ami-12c6146b"
@@ -46,8 +45,8 @@ def instance(ec2, image, subnet, group, name):
 
 def two_interfaces(ec2, image, subnets, groups):
     """The second interface has a group that the instance itself doesn't name."""
-    interfaces = [ec2.create_network_interface(SubnetId=subnets[n % len(subnets)], Groups=[groups[n]])["NetworkInterface"]["NetworkInterfaceId"]
-                  for n in range(2)]
+    made = [ec2.create_network_interface(SubnetId=subnets[n % len(subnets)], Groups=[groups[n]]) for n in range(2)]
+    interfaces = [m["NetworkInterface"]["NetworkInterfaceId"] for m in made]
     ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, NetworkInterfaces=[
         {"DeviceIndex": n, "NetworkInterfaceId": interface} for n, interface in enumerate(interfaces)])
 

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 
 import policy
+from accounts import PLATFORM
 from moto.iam.models import iam_backends
 from wire import Refused
 
-# The account of whoever runs the collector.
-PLATFORM = "999999999999"
 # Limits of AssumeRole: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
 SESSION_POLICY_MAX = 2048
 SECONDS_MIN, SECONDS_CHAINED_MAX = 900, 3600

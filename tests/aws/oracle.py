@@ -13,6 +13,7 @@ import re
 import sys
 
 import oracle_trust
+from accounts import REGIONS
 from fill import Account
 
 # Types and their classes.
@@ -230,7 +231,7 @@ def rules(graph, client, region):
 
 def main():
     url, account, *regions = sys.argv[1:]
-    graph = expect(Account(url, account), regions or ["us-east-1", "eu-west-1", "ap-southeast-2"])
+    graph = expect(Account(url, account), regions or REGIONS)
     print("\n".join(graph.lines()))
 
 

@@ -120,10 +120,9 @@ def read(request):
     if not models:
         raise Refused(500, "UnknownHost", f"no service at `{request.header('host')}`")
     target = request.header("x-amz-target")
-    content = request.header("content-type").partition(";")[0].strip()
     if target:
         return by_target(request, models, region, target)
-    if content == "application/x-www-form-urlencoded" or content == "" and request.method == "POST" and len(models) > 0 and speaks(models[0], ("query", "ec2")):
+    if "form-urlencoded" in request.header("content-type"):
         return by_form(request, models, region)
     for model in models:
         found = by_route(request, model)

@@ -48,6 +48,55 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("aws").join(name)
 }
 
+/// Services with one host for all regions.
+const GLOBAL: [&str; 6] = ["iam", "sts", "route53", "cloudfront", "waf", "organizations"];
+/// Services with a host in each region. `organizations` and `route53domains` have one in the first region only.
+const REGIONAL: [&str; 36] = [
+    "access-analyzer",
+    "acm",
+    "api.ecr",
+    "apigateway",
+    "autoscaling",
+    "batch",
+    "cloudformation",
+    "cloudtrail",
+    "config",
+    "dynamodb",
+    "ec2",
+    "ecs",
+    "eks",
+    "elasticache",
+    "elasticfilesystem",
+    "elasticloadbalancing",
+    "es",
+    "events",
+    "guardduty",
+    "inspector",
+    "kms",
+    "lambda",
+    "logs",
+    "monitoring",
+    "organizations",
+    "rds",
+    "redshift",
+    "route53domains",
+    "s3",
+    "s3-control",
+    "sns",
+    "sqs",
+    "sts",
+    "transfer",
+    "waf-regional",
+    "workspaces",
+];
+
+/// Every host of the services that a collector may ask, for these regions.
+#[must_use]
+pub fn hosts<'a>(regions: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let global = GLOBAL.iter().map(|service| format!("{service}.amazonaws.com"));
+    global.chain(regions.flat_map(|r| REGIONAL.iter().map(move |s| format!("{s}.{r}.amazonaws.com")))).collect()
+}
+
 /// An access key.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Key {
@@ -153,6 +202,12 @@ impl AwsBed {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.told.port)
+    }
+
+    /// Every host of the provider, for the regions in which the accounts are enabled.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        hosts(self.told.regions.iter().map(String::as_str))
     }
 
     /// What a collector has to find in an account.

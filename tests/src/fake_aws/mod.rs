@@ -27,12 +27,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Services with one host for all regions.
-const GLOBAL: [&str; 3] = ["iam", "sts", "organizations"];
-/// Services with a host in each region.
-const REGIONAL: [&str; 9] =
-    ["ec2", "s3", "lambda", "apigateway", "config", "sts", "organizations", "monitoring", "kms"];
-
 /// A running fake. It ends when this is dropped.
 pub struct FakeAws {
     addr: SocketAddr,
@@ -67,12 +61,10 @@ impl FakeAws {
         format!("http://{}", self.addr)
     }
 
-    /// Every host of the provider that this fake answers for.
+    /// Every host of the provider, for all regions.
     #[must_use]
     pub fn hosts() -> Vec<String> {
-        let global = GLOBAL.iter().map(|service| format!("{service}.amazonaws.com"));
-        let regional = REGIONS.iter().flat_map(|r| REGIONAL.iter().map(move |s| format!("{s}.{r}.amazonaws.com")));
-        global.chain(regional).collect()
+        crate::aws_bed::hosts(REGIONS.into_iter())
     }
 
     /// A configuration's `[endpoints]` that maps all of them to this fake.

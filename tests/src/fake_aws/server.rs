@@ -123,7 +123,9 @@ fn answer(shape: &Shape, parts: &Parts, body: &[u8]) -> (String, Option<Reply>) 
     };
     let operation = match service {
         "s3" => format!("GET s3:{}", query.split(['=', '&']).next().unwrap_or_default()),
-        "lambda" | "apigateway" => format!("{service}:{}", ask.name.split('/').take(3).collect::<Vec<_>>().join("/")),
+        // Every other part of a path is an id.
+        "apigateway" => format!("apigateway:{}", path.split('/').skip(1).step_by(2).collect::<Vec<_>>().join("/")),
+        "lambda" => format!("lambda:{}", path.split('/').take(3).collect::<Vec<_>>().join("/")),
         _ => format!("{service}:{}", ask.name),
     };
     (operation, reply)
@@ -159,7 +161,7 @@ fn sts(ask: &Ask<'_>) -> Option<Reply> {
              <Arn>arn:aws:sts::{ACCOUNT}:assumed-role/porthole/{session}</Arn></AssumedRoleUser>",
             secret = "fake/fake+fake".repeat(3),
             token = "fake/token+".repeat(20),
-            expires = jiff::Timestamp::now() + Duration::from_secs(3600),
+            expires = (jiff::Timestamp::now() + Duration::from_secs(3600)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             session = ask.argument("RoleSessionName"),
         ),
         "GetCallerIdentity" => format!(
