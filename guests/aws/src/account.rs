@@ -31,7 +31,12 @@ pub const STEP: Step = Step {
     place: Place::Account,
     needs: &[],
     work: Work::Code(Code {
-        uses: &["sts:GetCallerIdentity", "iam:ListAccountAliases", "iam:GetAccountSummary", "organizations:ListAccounts"],
+        uses: &[
+            "sts:GetCallerIdentity",
+            "iam:ListAccountAliases",
+            "iam:GetAccountSummary",
+            "organizations:ListAccounts",
+        ],
         reads: &[],
         entities,
         links,
@@ -67,7 +72,9 @@ fn run(run: &Run<'_>) -> Result<(), StepError> {
     for (kind, name) in SERVICES {
         let service = format!("{kind}:{id}");
         out.relationship(Relationship::new(ACCOUNT, "HAS", kind, &key, &service))?;
-        out.entity(Entity::new(*kind, service).class("Service").name(*name).prop("name", *name).prop("accountId", &id))?;
+        out.entity(
+            Entity::new(*kind, service).class("Service").name(*name).prop("name", *name).prop("accountId", &id),
+        )?;
     }
     let mut aliases = Vec::new();
     for page in run.cx.pages(run.call("iam:ListAccountAliases")) {

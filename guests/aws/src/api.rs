@@ -31,10 +31,7 @@ const FUNCTIONS: Step = Step {
                     *subnetIds=VpcConfig/SubnetIds *securityGroupIds=VpcConfig/SecurityGroupIds \
                     *architectures=Architectures",
             tags: "_tags/Tags",
-            links: &[
-                from("HAS", "aws_lambda", ".", "aws_lambda:{ACCOUNT}"),
-                to("HAS", "aws_iam_role", ".", "{Role}"),
-            ],
+            links: &[from("HAS", "aws_lambda", ".", "aws_lambda:{ACCOUNT}"), to("HAS", "aws_iam_role", ".", "{Role}")],
             ..Resource::NEW
         }],
     }),

@@ -244,7 +244,12 @@ fn identities(run: &Run<'_>, roles: &BTreeMap<String, String>) -> Result<Identit
 type Attached<'a> = (&'a str, &'a BTreeMap<String, String>);
 
 /// Users, groups and roles have what is attached to them.
-fn attached(run: &Run<'_>, policies: Vec<Item>, kinds: [Attached<'_>; 3], known: &mut Identities) -> Result<(), StepError> {
+fn attached(
+    run: &Run<'_>,
+    policies: Vec<Item>,
+    kinds: [Attached<'_>; 3],
+    known: &mut Identities,
+) -> Result<(), StepError> {
     run.each(&ATTACHED, policies, &mut |pages| {
         for page in pages {
             let grants = known.managed.get(&page.text_above("KEY")).cloned().unwrap_or_default();

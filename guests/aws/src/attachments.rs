@@ -8,9 +8,11 @@ use crate::spec::{Ask, Code, Link, Place, Step, Work, ask_with, from};
 use porthole_sdk::{Relationship, StepError};
 
 /// Those to whom a policy is attached; as permissions, not as a boundary: the operation says so.
-pub const ATTACHED: Ask = ask_with("iam:ListEntitiesForPolicy", &[("PolicyArn", "{KEY}")], "ListEntitiesForPolicyResult");
+pub const ATTACHED: Ask =
+    ask_with("iam:ListEntitiesForPolicy", &[("PolicyArn", "{KEY}")], "ListEntitiesForPolicyResult");
 /// Where the reply names them: users, groups, roles. It has no ARNs.
-pub const NAMES: [&str; 3] = ["PolicyUsers/member/UserName", "PolicyGroups/member/GroupName", "PolicyRoles/member/RoleName"];
+pub const NAMES: [&str; 3] =
+    ["PolicyUsers/member/UserName", "PolicyGroups/member/GroupName", "PolicyRoles/member/RoleName"];
 /// Their types, in the same order, and the property that has the name.
 const KINDS: [(&str, &str); 3] = [(USER, "username"), (GROUP, "name"), (ROLE, "name")];
 

@@ -103,8 +103,12 @@ const EVALUATIONS: Step = Step {
 /// The results of every rule of the region. What was evaluated becomes a field with the name of its type, so that each type
 /// has a link of its own.
 fn evaluations(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
-    const RESULTS: Ask =
-        ask_with("config:GetComplianceDetailsByConfigRule", &[("ConfigRuleName", "{name}")], "EvaluationResults");
+    // Without a limit AWS sends ten at a time.
+    const RESULTS: Ask = ask_with(
+        "config:GetComplianceDetailsByConfigRule",
+        &[("ConfigRuleName", "{name}"), ("Limit", "100")],
+        "EvaluationResults",
+    );
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     for (_, kind, property) in IDENTITIES {
         keys.append(&mut run.keys_by(property, kind)?);
@@ -112,9 +116,11 @@ fn evaluations(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
     run.stored(RULE, &mut |rules| {
         run.each(&RESULTS, rules, &mut |mut results| {
             for result in &mut results {
-                let at = |name: &str| result.text(&format!("EvaluationResultIdentifier/EvaluationResultQualifier/{name}"));
+                let at =
+                    |name: &str| result.text(&format!("EvaluationResultIdentifier/EvaluationResultQualifier/{name}"));
                 let (kind, id) = (at("ResourceType"), at("ResourceId"));
-                let evaluated = json!({"id": id, "key": keys.get(&id), "complianceType": result.text("ComplianceType")});
+                let evaluated =
+                    json!({"id": id, "key": keys.get(&id), "complianceType": result.text("ComplianceType")});
                 add(&mut result.value, &kind, Some(evaluated));
             }
             sink(results)

@@ -45,7 +45,7 @@ pub fn entity(resource: &Resource, scope: &Scope<'_>) -> Entity {
 
 /// The relationship; `None` when its other end isn't named.
 #[must_use]
-pub fn relationship(kind: &str, link: &Link, scope: &Scope<'_>) -> Option<Relationship> {
+pub fn relationship(kind: &'static str, link: &Link, scope: &Scope<'_>) -> Option<Relationship> {
     // `{KEY}` in a link is the entity's, so both ends are known here.
     let other = scope.fill(link.key).ok()?;
     let ends = if link.inward { (other.as_str(), scope.key) } else { (scope.key, other.as_str()) };
@@ -136,7 +136,9 @@ fn tags(scope: &Scope<'_>, spec: &str) -> Vec<(String, String)> {
         let fields = found.into_iter().filter_map(Value::as_object).flatten();
         return fields.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
     };
-    let tag = |tag: &Value| Some((path::text(tag, name)?.into_owned(), path::text(tag, value).unwrap_or_default().into_owned()));
+    let tag = |tag: &Value| {
+        Some((path::text(tag, name)?.into_owned(), path::text(tag, value).unwrap_or_default().into_owned()))
+    };
     found.into_iter().filter_map(tag).collect()
 }
 

@@ -122,13 +122,17 @@ mod tests {
 
     #[test]
     fn exclusions_and_variables_keep_the_bound_upper() {
-        let one = |effect: &str, field: &str, pattern: &str| json!({"Effect": effect, "NotAction": "iam:*", field: pattern});
+        let one =
+            |effect: &str, field: &str, pattern: &str| json!({"Effect": effect, "NotAction": "iam:*", field: pattern});
         assert_eq!(verdict(one("Allow", "NotResource", "arn:aws:iam::1:role/app/*")), Verdict::No);
         assert_eq!(verdict(one("Allow", "NotResource", "arn:aws:iam::1:role/other")), Verdict::Yes);
         assert_eq!(verdict(one("Allow", "Resource", "arn:aws:iam::1:role/${aws:username}/deploy")), Verdict::Yes);
         assert_eq!(verdict(one("Allow", "NotResource", "arn:aws:iam::1:role/${aws:username}/*")), Verdict::Yes);
         let all = json!({"Effect": "Allow", "Action": "*", "Resource": "*"});
-        assert_eq!(verdict(json!([all, one("Deny", "Resource", "arn:aws:iam::1:role/${aws:username}/*")])), Verdict::Yes);
+        assert_eq!(
+            verdict(json!([all, one("Deny", "Resource", "arn:aws:iam::1:role/${aws:username}/*")])),
+            Verdict::Yes
+        );
         assert_eq!(verdict(json!([all, one("Deny", "NotResource", "arn:aws:iam::1:role/${x}/*")])), Verdict::Yes);
     }
 }

@@ -18,7 +18,12 @@ pub const SUBNET: &str = "aws_ec2_subnet";
 pub const OF_EC2: Link = from("HAS", "aws_ec2", ".", "aws_ec2:{ACCOUNT}");
 
 /// A step of one list in every region.
-pub const fn listed(id: &'static str, title: &'static str, source: &'static Source, resources: &'static [Resource]) -> Step {
+pub const fn listed(
+    id: &'static str,
+    title: &'static str,
+    source: &'static Source,
+    resources: &'static [Resource],
+) -> Step {
     let table = Table { source, details: &[], prepare: None, resources };
     Step { id, title, place: Place::Regions, needs: &[], work: Work::Table(table) }
 }
@@ -126,11 +131,20 @@ const SECURITY_GROUPS: Step = Step {
             tags: "tagSet/item key value",
             links: &[
                 OF_EC2,
-                to("ALLOWS", "internet", "_rules/internet", "{to}").props(RULE).apart("{apart}").carried(&["Internet", "Network"]),
+                to("ALLOWS", "internet", "_rules/internet", "{to}")
+                    .props(RULE)
+                    .apart("{apart}")
+                    .carried(&["Internet", "Network"]),
                 to("ALLOWS", "network", "_rules/network", "{to}").props(RULE).apart("{apart}").carried(&["Network"]),
                 to("ALLOWS", "host", "_rules/host", "{to}").props(RULE).apart("{apart}").carried(&["Host"]),
-                to("ALLOWS", SECURITY_GROUP, "_rules/group", "{to}").props(RULE).apart("{apart}").carried(&["Firewall"]),
-                to("ALLOWS", "aws_ec2_prefix_list", "_rules/list", "{to}").props(RULE).apart("{apart}").carried(&["Network"]),
+                to("ALLOWS", SECURITY_GROUP, "_rules/group", "{to}")
+                    .props(RULE)
+                    .apart("{apart}")
+                    .carried(&["Firewall"]),
+                to("ALLOWS", "aws_ec2_prefix_list", "_rules/list", "{to}")
+                    .props(RULE)
+                    .apart("{apart}")
+                    .carried(&["Network"]),
             ],
             ..Resource::NEW
         }],

@@ -229,9 +229,10 @@ impl<'a> Run<'a> {
     /// The run's end.
     pub fn detail(&self, detail: &Detail, items: &mut [Item]) -> Result<(), StepError> {
         let mut answers: BTreeMap<usize, Value> = BTreeMap::new();
-        let calls = items.iter().enumerate().filter_map(|(at, item)| {
-            Some((at, self.filled(&detail.ask, &Scope::of(&self.names, item))?))
-        });
+        let calls = items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, item)| Some((at, self.filled(&detail.ask, &Scope::of(&self.names, item))?)));
         let outcome = self.cx.pages_many(calls, |at, page| {
             match reply::read(page) {
                 Err(e) => self.skip(e),
@@ -322,6 +323,8 @@ fn chunks(mut items: Vec<Item>, sink: &mut Sink<'_>) -> Result<(), StepError> {
 }
 
 /// The types of a table's relationships, each once: where they come from, verb, where they go; and the link.
-pub fn links(resources: &'static [Resource]) -> impl Iterator<Item = ((&'static str, &'static str, &'static str), &'static Link)> {
+pub fn links(
+    resources: &'static [Resource],
+) -> impl Iterator<Item = ((&'static str, &'static str, &'static str), &'static Link)> {
     resources.iter().flat_map(|r| r.links.iter().map(|link| (link.ends(r.kind), link)))
 }

@@ -37,7 +37,10 @@ fn peers(permission: &Value, names: &Names, own: &str) -> Vec<(&'static str, Val
         let cidr = text(range, "cidrIp|cidrIpv6");
         let (kind, to) = address(&cidr);
         let internal = is_internal(&cidr);
-        peers.push((kind, json!({"to": to, "cidr": cidr, "internal": internal, "description": text(range, "description")})));
+        peers.push((
+            kind,
+            json!({"to": to, "cidr": cidr, "internal": internal, "description": text(range, "description")}),
+        ));
     }
     for group in path::each(permission, "groups/item") {
         let owner = path::text(group, "userId").map_or_else(|| own.to_owned(), Into::into);

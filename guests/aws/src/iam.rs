@@ -29,7 +29,12 @@ const USERS: Step = Step {
         source: &Source::List(ask("iam:ListUsers", "ListUsersResult/Users/member")),
         details: &[
             detail("_tags", "iam:ListUserTags", &[("UserName", "{UserName}")], "ListUserTagsResult/Tags/member"),
-            detail("_mfa", "iam:ListMFADevices", &[("UserName", "{UserName}")], "ListMFADevicesResult/MFADevices/member"),
+            detail(
+                "_mfa",
+                "iam:ListMFADevices",
+                &[("UserName", "{UserName}")],
+                "ListMFADevicesResult/MFADevices/member",
+            ),
         ],
         prepare: Some(user),
         resources: &[Resource {
@@ -134,9 +139,17 @@ const MANAGED_POLICIES: Step = Step {
     needs: &[],
     work: Work::Table(Table {
         source: &Source::Lists(&[
-            ask_with("iam:ListPolicies", &[("Scope", "Local"), ("OnlyAttached", "false")], "ListPoliciesResult/Policies/member"),
+            ask_with(
+                "iam:ListPolicies",
+                &[("Scope", "Local"), ("OnlyAttached", "false")],
+                "ListPoliciesResult/Policies/member",
+            ),
             // All of AWS's own would be more than a thousand.
-            ask_with("iam:ListPolicies", &[("Scope", "AWS"), ("OnlyAttached", "true")], "ListPoliciesResult/Policies/member"),
+            ask_with(
+                "iam:ListPolicies",
+                &[("Scope", "AWS"), ("OnlyAttached", "true")],
+                "ListPoliciesResult/Policies/member",
+            ),
         ]),
         details: &[detail(
             "_version",
@@ -305,6 +318,15 @@ const PASSWORD_POLICY: Step = Step {
 
 /// The steps of IAM that are tables.
 pub const STEPS: &[&Step] = &[
-    &USERS, &GROUPS, &ROLES, &MANAGED_POLICIES, &USER_POLICIES, &GROUP_POLICIES, &ROLE_POLICIES, &MEMBERSHIPS,
-    &SAML_PROVIDERS, &OIDC_PROVIDERS, &PASSWORD_POLICY,
+    &USERS,
+    &GROUPS,
+    &ROLES,
+    &MANAGED_POLICIES,
+    &USER_POLICIES,
+    &GROUP_POLICIES,
+    &ROLE_POLICIES,
+    &MEMBERSHIPS,
+    &SAML_PROVIDERS,
+    &OIDC_PROVIDERS,
+    &PASSWORD_POLICY,
 ];

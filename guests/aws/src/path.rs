@@ -56,7 +56,9 @@ pub fn take(mut value: Value, path: &str) -> Vec<Value> {
     }
     let left = way.collect::<Vec<_>>().join("/");
     match rest.take() {
-        Value::Array(list) => list.into_iter().flat_map(|v| if left.is_empty() { vec![v] } else { take(v, &left) }).collect(),
+        Value::Array(list) => {
+            list.into_iter().flat_map(|v| if left.is_empty() { vec![v] } else { take(v, &left) }).collect()
+        }
         // XML says "no items" as an element without content.
         Value::Null => Vec::new(),
         Value::String(text) if text.is_empty() => Vec::new(),
@@ -185,9 +187,11 @@ impl<'a> Scope<'a> {
         paths.split('|').find_map(|path| match path.strip_prefix('^') {
             Some(path) => self.levels.iter().skip(1).find_map(|level| text(level, path)),
             None if path == "KEY" && !self.key.is_empty() => Some(Cow::Borrowed(self.key)),
-            None => {
-                self.levels.first().and_then(|part| text(part, path)).or_else(|| self.names.get(path).map(Cow::Borrowed))
-            }
+            None => self
+                .levels
+                .first()
+                .and_then(|part| text(part, path))
+                .or_else(|| self.names.get(path).map(Cow::Borrowed)),
         })
     }
 
@@ -217,7 +221,8 @@ mod tests {
 
     #[test]
     fn paths_go_through_lists_objects_and_choices() {
-        let value = json!({"a": [{"b": 1}, {"b": [2, 3]}], "m": {"GET": {"u": "x"}, "PUT": {"u": "y"}}, "e": "", "n": null});
+        let value =
+            json!({"a": [{"b": 1}, {"b": [2, 3]}], "m": {"GET": {"u": "x"}, "PUT": {"u": "y"}}, "e": "", "n": null});
         assert_eq!(each(&value, "a/b"), [&json!(1), &json!(2), &json!(3)]);
         assert_eq!(each(&value, "m/*/u"), [&json!("x"), &json!("y")]);
         assert_eq!(each(&value, "no|a/b").len(), 3);
@@ -227,11 +232,14 @@ mod tests {
 
     #[test]
     fn what_is_taken_is_every_item() {
-        let reply = || json!({"L": {"member": [{"x": 1}, {"x": {"i": [5, 6]}}]}, "One": {"item": {"x": 2}}, "None": ""});
+        let reply =
+            || json!({"L": {"member": [{"x": 1}, {"x": {"i": [5, 6]}}]}, "One": {"item": {"x": 2}}, "None": ""});
         assert_eq!(take(reply(), "L/member").len(), 2);
         assert_eq!(take(reply(), "L/member/x/i"), [json!(5), json!(6)]);
         assert_eq!(take(reply(), "One/item"), [json!({"x": 2})]);
-        assert!(take(reply(), "None/item").is_empty() && take(reply(), "None").is_empty() && take(reply(), "q").is_empty());
+        assert!(
+            take(reply(), "None/item").is_empty() && take(reply(), "None").is_empty() && take(reply(), "q").is_empty()
+        );
         assert_eq!(take(json!([1, 2]), "."), [json!(1), json!(2)]);
     }
 
@@ -242,7 +250,10 @@ mod tests {
         let item = Item { value: json!({"id": "inner", "list": [{"x": 7}]}), under };
         let scope = Scope { key: "k", ..Scope::of(&names, &item) };
         assert_eq!(scope.fill("{P}:{id}:{^id}:{^o|ACCOUNT}:{zz|ACCOUNT}:{KEY}").unwrap(), "aws:inner:outer:owner:1:k");
-        assert_eq!((scope.fill("{REGION}"), scope.fill("a{none}"), scope.fill("{o}")), (Err("REGION"), Err("none"), Err("o")));
+        assert_eq!(
+            (scope.fill("{REGION}"), scope.fill("a{none}"), scope.fill("{o}")),
+            (Err("REGION"), Err("none"), Err("o"))
+        );
         let parts = scope.parts("list");
         assert_eq!(parts[0].fill("{x}/{^id}/{^o}").unwrap(), "7/inner/owner");
         assert_eq!(parts[0].fill("{id}"), Err("id"));

@@ -157,7 +157,15 @@ mod tests {
 
     #[test]
     fn patterns() {
-        let fits = [("*", ""), ("a*c", "abc"), ("a*c", "ac"), ("*b*", "abc"), ("a?c", "aéc"), ("**x", "aax"), ("a*b*c", "aXbYbZc")];
+        let fits = [
+            ("*", ""),
+            ("a*c", "abc"),
+            ("a*c", "ac"),
+            ("*b*", "abc"),
+            ("a?c", "aéc"),
+            ("**x", "aax"),
+            ("a*b*c", "aXbYbZc"),
+        ];
         let fails = [("", "a"), ("a*c", "ab"), ("a?c", "ac"), ("abc", "abcd"), ("a*b", "aXbY")];
         assert!(fits.iter().all(|(p, t)| glob(p, t)));
         assert!(fails.iter().all(|(p, t)| !glob(p, t)));

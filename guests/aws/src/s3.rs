@@ -80,7 +80,8 @@ fn buckets(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
     const LOCATION: Detail = detail("_location", "s3:GetBucketLocation", &[("bucket", "{Name}")], "");
     let home = run.cx.config("sts_region")?;
     run.source(&Source::List(ask("s3:ListBuckets", "Buckets/Bucket")), &mut |buckets| {
-        let (mut known, mut unknown): (Vec<_>, Vec<_>) = buckets.into_iter().partition(|b| !b.text("BucketRegion").is_empty());
+        let (mut known, mut unknown): (Vec<_>, Vec<_>) =
+            buckets.into_iter().partition(|b| !b.text("BucketRegion").is_empty());
         run.detail(&LOCATION, &mut unknown)?;
         for bucket in &mut known {
             let region = bucket.text("BucketRegion");
@@ -115,7 +116,9 @@ fn bucket(value: &mut Value, _: &Names) {
     // Of a bucket that couldn't be asked about all of them it isn't said.
     let is_known = ["_acl", "_policyStatus", "_block"].iter().all(|field| value.get(field).is_some());
     let is_public = is_known.then(|| !everybody.is_empty() || by_policy);
-    let encrypted = value.get("_encryption").map(|e| path::text(e, "Rule/ApplyServerSideEncryptionByDefault/SSEAlgorithm").is_some());
+    let encrypted = value
+        .get("_encryption")
+        .map(|e| path::text(e, "Rule/ApplyServerSideEncryptionByDefault/SSEAlgorithm").is_some());
     add(value, "_public", is_public.map(Value::Bool));
     add(value, "_encrypted", encrypted.map(Value::Bool));
     add(value, "_everybody", Some(Value::Array(everybody)));

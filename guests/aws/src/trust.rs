@@ -247,7 +247,8 @@ fn is_spared(listed: &[(String, &str)], source: &Source) -> bool {
     let named = listed.iter().any(|l| is_same(l, source) || is_account_of(&l.who, &source.who));
     match source.who {
         Who::User(_) | Who::Role(_) => {
-            let root = listed.iter().any(|l| matches!(l.who, Who::Account(_)) && l.who.account() == source.who.account());
+            let root =
+                listed.iter().any(|l| matches!(l.who, Who::Account(_)) && l.who.account() == source.who.account());
             root && listed.iter().any(|l| is_same(l, source))
         }
         _ => named,

@@ -134,7 +134,8 @@ fn expected() -> String {
     let mut text = String::new();
     for step in steps::all() {
         let declared = Declared::of(step);
-        write!(text, "\n[[steps]]\nid = {:?}\ntitle = {:?}\nuses = {:?}\n", step.id, step.title, declared.uses).unwrap();
+        write!(text, "\n[[steps]]\nid = {:?}\ntitle = {:?}\nuses = {:?}\n", step.id, step.title, declared.uses)
+            .unwrap();
         if step.id != account::STEP.id {
             let needs: Vec<_> = [account::STEP.id].iter().chain(step.needs).collect();
             writeln!(text, "needs = {needs:?}").unwrap();
@@ -260,10 +261,18 @@ fn every_row_stays_within_amazon_and_is_signed() {
     for (id, row) in operations() {
         let (_, url) = row["request"].split_once(" https://").unwrap();
         let host = url.split('/').next().unwrap();
-        assert!(host.ends_with(".{config.dns}") || (host.starts_with("{config.") && host.ends_with("_host}")), "{id}: {host}");
+        assert!(
+            host.ends_with(".{config.dns}") || (host.starts_with("{config.") && host.ends_with("_host}")),
+            "{id}: {host}"
+        );
         assert!(!row["service"].is_empty() && !row["region"].is_empty() && row["action"].contains(':'), "{id}");
         let (required, _) = arguments(&row);
-        let in_path = url.replace("{config.", "(").split('{').skip(1).map(|p| p.split('}').next().unwrap().to_owned()).collect::<Vec<_>>();
+        let in_path = url
+            .replace("{config.", "(")
+            .split('{')
+            .skip(1)
+            .map(|p| p.split('}').next().unwrap().to_owned())
+            .collect::<Vec<_>>();
         assert!(in_path.iter().all(|name| paths.contains_key(name) && required.contains(name)), "{id}: {in_path:?}");
     }
 }
@@ -271,11 +280,23 @@ fn every_row_stays_within_amazon_and_is_signed() {
 #[test]
 fn nothing_here_can_read_content() {
     for (id, row) in operations() {
-        let words = ["GetObject", "GetSecretValue", "GetParameter", "GetItem", "Query", "Scan", "ReceiveMessage", "GetRecords"];
-        let more = ["GetLogEvents", "GetPasswordData", "GetConsoleOutput", "Decrypt", "GetFunction", "Template", "ListObjects"];
+        let words =
+            ["GetObject", "GetSecretValue", "GetParameter", "GetItem", "Query", "Scan", "ReceiveMessage", "GetRecords"];
+        let more = [
+            "GetLogEvents",
+            "GetPasswordData",
+            "GetConsoleOutput",
+            "Decrypt",
+            "GetFunction",
+            "Template",
+            "ListObjects",
+        ];
         let action = row["action"].split_once(':').unwrap().1;
         let is_setting = id == "s3:GetObjectLockConfiguration";
         assert!(is_setting || !words.iter().chain(&more).any(|word| action.starts_with(word)), "{id}");
-        assert!(["Get", "List", "Describe"].iter().any(|verb| action.starts_with(verb)) || action == "GET", "{id}: {action}");
+        assert!(
+            ["Get", "List", "Describe"].iter().any(|verb| action.starts_with(verb)) || action == "GET",
+            "{id}: {action}"
+        );
     }
 }
