@@ -29,7 +29,7 @@ demo: build guests
     scripts/demo.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}}
 
 # Everything that has to hold: formatting, lints, guests' unit tests, the host's tests.
-test: fmt-check build guests lint octokit test-guests test-host
+test: fmt-check build guests lint octokit aws-emulator test-guests test-host
 
 # The host's tests.
 test-host *args:
@@ -43,6 +43,10 @@ test-guests:
 # Recorded API replies for the tests (npm, outside the checkout); without npm those tests say that they skip.
 octokit:
     scripts/octokit-fixtures.sh "${XDG_CACHE_HOME:-$HOME/.cache}/porthole/octokit" || echo "octokit fixtures: skipped"
+
+# The AWS emulator for the tests (PyPI, outside the checkout); without Python those tests say that they skip.
+aws-emulator:
+    scripts/aws-emulator.sh "${XDG_CACHE_HOME:-$HOME/.cache}/porthole/aws-emulator" || echo "aws emulator: skipped"
 
 # Format everything.
 fmt:

@@ -6,6 +6,7 @@
 
 mod credential;
 mod field;
+mod mapping;
 mod operation;
 mod operation_table;
 mod step;
@@ -14,8 +15,8 @@ mod table;
 use crate::check::judge;
 use crate::finding::{Finding, Position};
 use crate::pack::MAX_MANIFEST_BYTES;
-use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest, ModuleInfo, Rate, ScrubRule};
 pub use operation_table::ReadFile;
+use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest, ModuleInfo, Rate, ScrubRule};
 use table::{Reader, Table};
 use toml::de::DeTable;
 
@@ -88,10 +89,12 @@ fn manifest(top: &Table<'_>, files: ReadFile<'_>) -> Option<Manifest> {
     let tables = top.list("operation-tables", |table, _| Some(operation_table::read(table, files)));
     operations.extend(tables.into_iter().flatten());
     let steps = top.list("steps", step::read);
+    let mappings = top.list("mappings", mapping::read);
     let scrub = top.list("scrub", scrub);
     let rate = top.table("rate", "rate").map_or_else(Rate::default, |t| rate(&t));
     top.finish();
-    Some(Manifest { schema: MANIFEST_SCHEMA, module: module??, config, credentials, operations, steps, scrub, rate })
+    let schema = MANIFEST_SCHEMA;
+    Some(Manifest { schema, module: module??, config, credentials, operations, steps, mappings, scrub, rate })
 }
 
 fn module(table: &Table<'_>) -> Option<ModuleInfo> {

@@ -65,7 +65,7 @@ fn each_mistake_is_named_with_its_line() {
         ("[rate]\n", "[raet]\n", "[rate]", "unknown key `raet` (hint: did you mean `rate`?)"),
         ("pages = \"link\"", "pages = \"links\"", "", "`links` is no way to page"),
         ("empty-on = [404]", "empty_on = [404]", "", "unknown key `empty_on` (hint: did you mean `empty-on`?)"),
-        ("empty-on = [404]", "empty-on = [\"404\"]", "", "must be a whole number"),
+        ("empty-on = [404]", "empty-on = [\"none\"]", "", "neither a status"),
         ("empty-on = [404]", "empty-on = [-1]", "", "must be a whole number"),
         ("auth = \"api\"", "auth = \"apl\"", "", "no credential has the slot `apl` (hint: did you mean `api`?)"),
         (
@@ -221,6 +221,98 @@ fn each_mistake_is_named_with_its_line() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// The good manifest with a relationship that carries its far end, and a mapping.
+const MAPPED: &[(&str, &str)] = &[
+    (
+        "relationships = [{ from = \"acme_group\", verb = \"HAS\", to = \"acme_user\" }]",
+        "relationships = [\n    { from = \"acme_group\", verb = \"HAS\", to = \"acme_user\" },\n    { from = \"acme_group\", \
+         verb = \"ALLOWS\", to = \"host\", mapped = \"to\", class = [\"Network\", \"Host\"] },\n]",
+    ),
+    (
+        "[rate]",
+        "[[mappings]]\nid = \"user-is-person\"\nfrom = \"acme_user\"\nverb = \"IS\"\nto = { class = \"Person\" }\n\
+         match = [{ from = \"login\", to = \"email\" }]\nemail = true\n\n[rate]",
+    ),
+];
+
+fn mapped() -> String {
+    MAPPED.iter().fold(GOOD.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    })
+}
+
+#[test]
+fn far_ends_and_mappings_are_read_and_written() {
+    let manifest = read_manifest(&mapped()).unwrap_or_else(|f| panic!("{}", Findings(f)));
+    let json = String::from_utf8(manifest.to_canonical_json().unwrap()).unwrap();
+    for part in [
+        r#"{"from":"acme_group","verb":"HAS","to":"acme_user"}"#,
+        r#"{"from":"acme_group","verb":"ALLOWS","to":"host","mapped":{"end":"to","class":["Network","Host"]}}"#,
+        concat!(
+            r#""mappings":[{"id":"user-is-person","from":"acme_user","verb":"IS","to":{"class":"Person"},"#,
+            r#""match":[{"from":"login","to":"email"}],"email":true}]"#
+        ),
+    ] {
+        assert!(json.contains(part), "{json}");
+    }
+    assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+    // A module that was packed before there was such a thing keeps its digest.
+    let plain = String::from_utf8(good().to_canonical_json().unwrap()).unwrap();
+    assert!(!plain.contains("mapped") && !plain.contains("mappings"));
+}
+
+#[test]
+fn each_mistake_about_far_ends_and_mappings_is_named_with_its_line() {
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("mapped = \"to\"", "mapped = \"up\"", "", "mapped: `up` is no end (hint: write \"to\" or \"from\")"),
+        ("mapped = \"to\", ", "", "verb = \"ALLOWS\"", "class: is that of a far end"),
+        (", class = [\"Network\", \"Host\"]", "", "verb = \"ALLOWS\"", "has no class"),
+        ("[\"Network\", \"Host\"]", "[\"Network\", \"Hosts\"]", "", "names the class `Hosts`"),
+        ("[\"Network\", \"Host\"]", "[\"Host\", \"Host\"]", "", "names the class `Host` twice"),
+        ("mapped = \"to\"", "mapped = \"from\"", "", "names the entity type `host`, which doesn't exist"),
+        ("to = \"host\"", "to = \"Host\"", "", "is no name for a type"),
+        ("to = \"host\"", "to = \"acme_user\"", "", "other classes for `acme_user` than the step that emits it"),
+        ("id = \"user-is-person\"", "id = \"User\"", "", "`User` is no name"),
+        (
+            "from = \"acme_user\"\nverb",
+            "from = \"acme_usr\"\nverb",
+            "",
+            "mapping `user-is-person`: from: names the entity",
+        ),
+        ("verb = \"IS\"", "verb = \"BE\"", "", "mapping `user-is-person`: verb: names the verb `BE`"),
+        ("{ class = \"Person\" }", "{ class = \"Persona\" }", "", "did you mean `Person`?"),
+        ("{ class = \"Person\" }", "{ }", "", "names neither a class nor a type, or both"),
+        ("{ class = \"Person\" }", "{ kind = \"Person\" }", "", "unknown key `kind`"),
+        ("to = { class = \"Person\" }\n", "", "[[mappings]]", "mapping `user-is-person`: `to` is missing"),
+        ("[{ from = \"login\", to = \"email\" }]", "[]", "", "has 0 pairs of properties"),
+        ("to = \"email\" }]", "to = \"_key\" }]", "", "`_key` is no name of a property"),
+    ];
+    for (from, to, line, message) in cases {
+        let text = mapped();
+        assert!(text.contains(from), "{from}");
+        let findings = read(&text.replacen(from, to, 1)).unwrap_err();
+        let line = if line.is_empty() { from.lines().next().unwrap() } else { line };
+        let line = text.lines().position(|l| l.contains(line)).unwrap() + 1;
+        let found = findings.iter().find(|f| f.to_string().contains(message));
+        let found = found.unwrap_or_else(|| panic!("{to:?}: {}", Findings(findings.clone())));
+        assert_eq!(found.position.unwrap().line, line, "{to:?}: {found}");
+    }
+    // Two rules of one name, and one that relates as a step does.
+    let text = mapped();
+    let start = text.find("[[mappings]]").unwrap();
+    let rule = &text[start..text.find("[rate]").unwrap()];
+    let findings = read(&text.replacen("[rate]", &format!("{rule}[rate]"), 1)).unwrap_err();
+    assert!(findings[0].to_string().contains("mapping `user-is-person`: exists twice"), "{}", findings[0]);
+    let same = text.replacen(
+        "from = \"acme_user\"\nverb = \"IS\"\nto = { class = \"Person\" }",
+        "from = \"acme_group\"\nverb = \"HAS\"\nto = { type = \"acme_user\" }",
+        1,
+    );
+    let findings = read(&same).unwrap_err();
+    assert!(findings[0].to_string().contains("which a step emits already"), "{}", findings[0]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod headers;
 mod hosts;
+mod mappings;
 mod operations;
 mod steps;
 
@@ -17,6 +18,7 @@ use crate::readonly::{Proof, prove};
 use crate::text::deceives;
 use porthole_model::id::OperationId;
 use porthole_model::manifest::{MANIFEST_SCHEMA, Manifest};
+use porthole_model::mapping::{MAX_MAPPINGS, Mapping};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -63,8 +65,17 @@ pub fn check(manifest: &Manifest) -> Vec<Finding> {
     credentials::check(manifest, &mut findings);
     operations::check(manifest, &mut findings);
     steps::check(manifest, &mut findings);
+    mappings::check(manifest, &mut findings);
     scrub(manifest, &mut findings);
     rate(manifest, &mut findings);
+    findings
+}
+
+/// What is wrong with a mapping rule that a tenant adds.
+#[must_use]
+pub fn check_mapping(mapping: &Mapping) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    mappings::rule(&format!("mapping `{}`", mapping.id), mapping, &mut findings);
     findings
 }
 
@@ -124,6 +135,7 @@ fn limits(manifest: &Manifest, findings: &mut Vec<Finding>) {
         ("config fields", manifest.config.len(), MAX_CONFIG_FIELDS),
         ("credential methods", manifest.credentials.len(), MAX_CREDENTIAL_METHODS),
         ("entity and relationship types", types, MAX_TYPES),
+        ("mappings", manifest.mappings.len(), MAX_MAPPINGS),
         ("scrub rules", manifest.scrub.len(), MAX_OPERATIONS),
         ("cases of one derived field", cases.max().unwrap_or_default(), MAX_CASES),
     ] {

@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod inclusion;
 mod language;
+mod mappings;
 mod operation;
 mod operations;
 mod recognise;
@@ -180,6 +181,7 @@ impl Diff {
             credentials: Vec::new(),
             operations: Vec::new(),
             steps: Vec::new(),
+            mappings: Vec::new(),
             scrub: Vec::new(),
             ..new.clone()
         };
@@ -244,7 +246,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     }
     let cx = Cx { old, new, worlds: Worlds::new(old, new) };
     // Taken apart without `..`, so that a new field can't be forgotten.
-    let Manifest { schema, module, config, credentials, operations, steps, scrub, rate } = new;
+    let Manifest { schema, module, config, credentials, operations, steps, mappings, scrub, rate } = new;
     if *schema != old.schema {
         changes.push(Change::unknown("manifest", format!("has schema {schema} instead of {}", old.schema)));
     }
@@ -258,6 +260,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Diff {
     let mut renamed = operations::Renamed::new();
     section(&mut changes, "operations", same, |changes| renamed = operations::compare(&cx, changes));
     section(&mut changes, "steps", *steps == old.steps, |changes| steps::compare(&cx, &renamed, changes));
+    section(&mut changes, "mappings", *mappings == old.mappings, |changes| mappings::compare(&cx, changes));
     section(&mut changes, "rate", *rate == old.rate, |changes| rates(old.rate, *rate, changes));
     Diff::of(Some(old), new, changes)
 }

@@ -48,6 +48,8 @@ pub struct Inspection {
     pub credentials: Vec<CredentialLine>,
     /// The steps, in the order of the manifest.
     pub steps: Vec<StepLine>,
+    /// The rules by which its entities are related to others of the tenant, each in one line, by id.
+    pub mappings: BTreeMap<String, String>,
     /// How fast it asks.
     pub rate: Rate,
     /// Why it would be refused, and what someone should look at. Empty for a module in order.
@@ -212,6 +214,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
         config: config(&manifest),
         credentials: credentials(&manifest),
         steps: steps(&manifest),
+        mappings: manifest.mappings.iter().map(|m| (m.id.to_string(), m.to_string())).collect(),
         rate: manifest.rate,
         findings,
         module: manifest.module,
@@ -220,8 +223,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 
 /// The hosts of every template, also those where tokens are bought.
 fn hosts(manifest: &Manifest) -> BTreeSet<String> {
-    let tokens =
-        manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
+    let tokens = manifest.credentials.iter().filter_map(|c| c.kind.token_url()).map(|url| format!("POST {url}"));
     let requests = manifest.operations.iter().map(|o| o.request.clone()).chain(tokens);
     requests.filter_map(|text| Template::parse(&text).ok()).map(|t| text_of(&t.host)).collect()
 }

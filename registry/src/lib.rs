@@ -41,7 +41,7 @@ mod wasm;
 
 pub use admit::{Admitted, admit, admit_with};
 pub use author::read_manifest;
-pub use check::check;
+pub use check::{check, check_mapping};
 pub use component::componentize;
 pub use config::{config_schema, resolve_config};
 pub use diff::{Change, Diff, Direction, Verdict, diff};

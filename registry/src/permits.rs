@@ -14,6 +14,8 @@ pub use check::{Report, check};
 pub use policy::{Base, MAX_MANAGED_POLICIES, MAX_POLICY_CHARS, Permits, Policy, permits};
 
 use porthole_model::session_policy::SessionPolicyError;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// The longest name of a role, in characters. Source: IAM quotas.
@@ -112,17 +114,27 @@ impl Facts {
     }
 
     /// The trust policy of the role: this principal, and only with this external id.
-    fn trust(&self) -> serde_json::Value {
-        serde_json::json!({
-            "Version": policy::LANGUAGE,
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": { "AWS": self.principal },
-                "Action": "sts:AssumeRole",
-                "Condition": { "StringEquals": { "sts:ExternalId": self.external_id } },
-            }],
-        })
+    fn trust(&self) -> impl Serialize + '_ {
+        let statement = TrustStatement {
+            effect: "Allow",
+            principal: BTreeMap::from([("AWS", self.principal.as_str())]),
+            action: "sts:AssumeRole",
+            condition: BTreeMap::from([(
+                "StringEquals",
+                BTreeMap::from([("sts:ExternalId", self.external_id.as_str())]),
+            )]),
+        };
+        policy::Document { version: policy::LANGUAGE, statement: [statement] }
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TrustStatement<'a> {
+    effect: &'static str,
+    principal: BTreeMap<&'static str, &'a str>,
+    action: &'static str,
+    condition: BTreeMap<&'static str, BTreeMap<&'static str, &'a str>>,
 }
 
 /// Letters, digits and some other characters. None of them ends a string or begins a template in JSON or HCL.

@@ -8,13 +8,16 @@ fn facts() -> Facts {
     Facts::new("aws", "arn:aws:iam::123456789012:role/porthole", "acme/prod-8f2c61", "porthole-read").unwrap()
 }
 
-/// Every action that passes: as much as one grant can hold.
+/// Every action that passes.
 fn everything() -> BTreeSet<&'static str> {
     actions::rows().iter().filter(|r| r.wire != actions::Wire::None && r.passes().is_ok()).map(|r| r.action).collect()
 }
 
 fn some() -> BTreeSet<&'static str> {
-    everything().into_iter().filter(|a| ["iam", "ec2", "lambda", "rds", "waf"].contains(&a.split(':').next().unwrap())).collect()
+    everything()
+        .into_iter()
+        .filter(|a| ["iam", "ec2", "lambda", "rds", "waf"].contains(&a.split(':').next().unwrap()))
+        .collect()
 }
 
 fn allowed(document: &Value) -> BTreeSet<String> {
@@ -48,7 +51,8 @@ fn policies_hold_exactly_the_actions_and_fit() {
 
 #[test]
 fn more_than_a_role_holds_is_an_error_that_says_so() {
-    let error = permits(&everything(), Base::Nothing).unwrap_err();
+    let all = actions::rows().iter().map(|r| r.action).collect();
+    let error = permits(&all, Base::Nothing).unwrap_err();
     assert!(matches!(error, PermitError::TooManyPolicies { needed } if needed > MAX_MANAGED_POLICIES), "{error}");
     assert_eq!(permits(&BTreeSet::new(), Base::Nothing), Err(PermitError::NoActions));
     assert!(matches!(permits(&BTreeSet::from(["iam:*"]), Base::Nothing), Err(PermitError::Action(_))));

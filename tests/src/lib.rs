@@ -1,5 +1,7 @@
 //! Support for the tests: worlds, fakes and recordings.
 
+pub mod aws_bed;
+pub mod fake_aws;
 pub mod fake_github;
 pub mod fake_transit;
 pub mod octokit;

@@ -562,6 +562,55 @@ fn run_and_look(cli: &Cli, fake: &FakeGithub) {
     let shown = cli.call(&["graph", "acme", "--show", key]).ok();
     assert!(shown.contains(key) && shown.contains("<-[HAS]-"), "{shown}");
     cli.call(&["graph", "acme", "--type", "x", "--show", key]).refused(2);
+    mappings(cli, &listed(&["--type", "github_repo"]));
+}
+
+/// Rules of the tenant's own, on what is in the graph: what they relate, why, and that they can be switched.
+fn mappings(cli: &Cli, repos: &[Value]) {
+    let add = ["mapping", "add", "acme", "--from", "github_repo", "--verb", "IS", "--to-class", "CodeRepo"];
+    let err = cli.call(&[&add[..], &["--match", "visibility=_key"]].concat()).refused(1);
+    assert!(err.contains("`_key` is no name of a property"), "{err}");
+    let err = cli.call(&["mapping", "add", "acme", "--from", "x", "--verb", "BE", "--to-class", "X", "--match", "a=b"]);
+    assert!(err.refused(1).contains("names the verb `BE`"));
+    let added = cli.call(&[&add[..], &["--match", "visibility=visibility"]].concat()).ok();
+    assert!(added.contains("github_repo IS any CodeRepo, where visibility = visibility"), "{added}");
+    let alike = |a: &Value, b: &Value| {
+        let of = |repo: &Value| repo["properties"]["visibility"].clone();
+        a["_key"] != b["_key"] && of(a).is_string() && of(a) == of(b)
+    };
+    let pairs: Vec<_> =
+        repos.iter().flat_map(|a| repos.iter().map(move |b| (a, b))).filter(|(a, b)| alike(a, b)).collect();
+    let (from, to) = pairs.first().expect("two repositories that anybody can see");
+    let name = "github_repo_is_code_repo";
+    let found = |cli: &Cli| cli.call(&["graph", "acme", "--json"]).json()["found"][name].as_u64().unwrap_or(0);
+    assert_eq!(found(cli), pairs.len() as u64);
+
+    let (from, to) = (from["_key"].as_str().unwrap(), to["_key"].as_str().unwrap());
+    let key = format!("{from}|IS|{to}");
+    let why = cli.call(&["graph", "why", "acme", &key]).ok();
+    for part in ["IS (github_repo_is_code_repo)", from, to, name, "matched   visibility = visibility = \"", "since"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    let ends = ["graph", "why", "acme/github", "--from", from, "--verb", "IS", "--to", to, "--json"];
+    assert_eq!(cli.call(&ends).json()[0]["reason"]["found"]["rule"], name);
+    let shown = cli.call(&["graph", "acme", "--show", from, "--json"]).json();
+    let near = |n: &Value| n["how"] == "found" && n["_key"] == key.as_str() && n["rule"] == name;
+    assert!(shown[0]["neighbours"].as_array().unwrap().iter().any(near), "{shown}");
+    // What a run emitted has a reason too.
+    let owned = shown[0]["neighbours"].as_array().unwrap().iter().find(|n| n["how"] == "emitted").unwrap();
+    let why = cli.call(&["graph", "why", "acme", owned["_key"].as_str().unwrap()]).ok();
+    assert!(why.contains("emitted   by github, step ") && why.contains(" of github@"), "{why}");
+    assert!(cli.call(&["graph", "why", "acme", "a|IS|b"]).refused(1).contains("no relationship"));
+
+    let listed = cli.call(&["mapping", "list", "acme", "--json"]).json();
+    assert_eq!((&listed[0]["name"], &listed[0]["off"]), (&name.into(), &false.into()));
+    assert!(cli.call(&["mapping", "off", "acme", name]).ok().contains("is now off"));
+    assert_eq!(found(cli), 0);
+    assert!(cli.call(&["mapping", "on", "acme", name]).ok().contains("is now on"));
+    assert_eq!(found(cli), pairs.len() as u64);
+    cli.call(&["mapping", "remove", "acme", name]).ok();
+    assert_eq!((found(cli), cli.call(&["mapping", "list", "acme", "--json"]).json()), (0, serde_json::json!([])));
+    assert!(cli.call(&["mapping", "off", "acme", "github/x"]).refused(1).contains("no mapping rule"));
 }
 
 /// What an auditor has: the module, the transcript, the record of the run. No database, no data folder, no network.

@@ -4,7 +4,7 @@ use super::call::USERS;
 use crate::bench::{Bench, repository};
 use crate::database::Database;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use porthole_egress::credential::{BoundCredential, Credentials};
+use porthole_egress::credential::{BoundCredential, Credentials, Means};
 use porthole_egress::scrub::ScrubRules;
 use porthole_egress::secret::{Binding, KeyFile, SecretFields, SecretText, Vault};
 use porthole_egress::{CallLimits, Egress, EgressConfig, Endpoint, SessionConfig, SystemResolver};

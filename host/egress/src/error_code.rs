@@ -28,8 +28,14 @@ const LIMITS: [&str; 13] = [
     "EC2ThrottledException",
 ];
 /// Codes that another attempt may not meet.
-const RETRIES: [&str; 6] =
-    ["RequestTimeout", "RequestTimeoutException", "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"];
+const RETRIES: [&str; 6] = [
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "InternalError",
+    "InternalFailure",
+    "ServiceUnavailable",
+    "Unavailable",
+];
 /// Codes of a missing permission.
 const PERMISSIONS: [&str; 6] = [
     "AccessDenied",
@@ -110,7 +116,8 @@ fn element(body: &[u8], name: &str) -> Option<String> {
     }
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (value, _) = rest.split_once(&format!("</{name}>"))?;
-    let unescaped = value.trim().replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
+    let unescaped =
+        value.trim().replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
     Some(unescaped.replace("&amp;", "&"))
 }
 
@@ -131,7 +138,10 @@ mod tests {
         let ec2 = "<?xml version=\"1.0\"?><Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>";
         assert_eq!(code(ec2), some("UnauthorizedOperation"));
         assert_eq!(code("<Error><Code>NoSuchTagSet</Code></Error>"), some("NoSuchTagSet"));
-        assert_eq!(code(r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#), some("AccessDeniedException"));
+        assert_eq!(
+            code(r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#),
+            some("AccessDeniedException")
+        );
         assert_eq!(code(r#"{"code":"Throttling","message":"x"}"#), some("Throttling"));
         for body in ["", "<html><body>Bad gateway</body></html>", "{}", "[]", "<Code></Code>", "nonsense"] {
             assert_eq!(code(body), None, "{body}");

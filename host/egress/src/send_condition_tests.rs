@@ -46,7 +46,7 @@ async fn world(fake: &Fake) -> World {
     world.rules = ReplyRules {
         revalidate: true,
         response_headers: vec!["x-total".to_owned()],
-        empty_on: vec![400, 404],
+        empty_on: [400, 404].map(|status| EmptyOn { status, code: None }).into(),
         ..ReplyRules::default()
     };
     world

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::config::{EgressConfig, Endpoint};
-use crate::credential::{BoundCredential, Clock, Credentials};
+use crate::credential::{BoundCredential, Clock, Credentials, Means};
 use crate::fault::FaultCode;
 use crate::resolve::{Resolve, ResolveError, StaticResolver};
 use crate::scrub::ScrubRules;
@@ -15,7 +15,7 @@ use crate::{CallFault, pace};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::future::{BoxFuture, join_all};
 use porthole_model::id::{InstanceId, OperationId, Slot, TenantId};
-use porthole_model::manifest::{CredentialKind, CredentialMethod, Method, Rate, ScrubRule};
+use porthole_model::manifest::{CredentialKind, CredentialMethod, EmptyOn, Method, Rate, ScrubRule};
 use porthole_model::operation::{Config, PreparedRequest};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -604,7 +604,11 @@ async fn an_empty_answer_and_a_missing_permission_are_told_apart() {
     })
     .await;
     let mut world = World::of(&fake).await;
-    world.rules = ReplyRules { empty_on: vec![404], permission: Some("read:org".to_owned()), ..ReplyRules::default() };
+    world.rules = ReplyRules {
+        empty_on: vec![EmptyOn { status: 404, code: None }],
+        permission: Some("read:org".to_owned()),
+        ..ReplyRules::default()
+    };
     let reply = world.get(&fake.url("/none")).await.unwrap();
     assert_eq!((reply.status, reply.empty, reply.body.len()), (404, true, 0));
     let fault = world.fault(&fake.url("/forbidden")).await;

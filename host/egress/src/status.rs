@@ -188,7 +188,11 @@ mod tests {
     use super::*;
 
     fn rules() -> ReplyRules {
-        ReplyRules { empty_on: vec![EmptyOn { status: 404, code: None }], permission: Some("read:org".to_owned()), ..ReplyRules::default() }
+        ReplyRules {
+            empty_on: vec![EmptyOn { status: 404, code: None }],
+            permission: Some("read:org".to_owned()),
+            ..ReplyRules::default()
+        }
     }
 
     fn plain(status: u16, body: &str) -> Verdict {

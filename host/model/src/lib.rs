@@ -15,6 +15,7 @@ pub mod id;
 pub mod json;
 mod link;
 pub mod manifest;
+pub mod mapping;
 pub mod number;
 pub mod object;
 pub mod operation;

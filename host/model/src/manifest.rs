@@ -5,6 +5,7 @@
 //! [`crate::plan`].
 
 use crate::id::{OperationId, Slot, StepId};
+use crate::mapping::Mapping;
 use crate::object::End;
 use crate::rule::Rule;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub operations: Vec<Operation>,
     /// The work, in pieces.
     pub steps: Vec<Step>,
+    /// Rules by which its entities are related to others of the tenant, of whatever instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mappings: Vec<Mapping>,
     /// Places in replies that hold secrets; the host blanks them before the guest sees the body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scrub: Vec<ScrubRule>,

@@ -468,7 +468,9 @@ fn a_signed_operation_says_what_its_signature_is_good_for() {
             "sign": { "service": "s3", "region": region }, "action": "s3:GetBucketAcl" })
     };
     let given = [("region", "eu-west-1"), ("bucket", "b")];
-    for (region, signed_for) in [("{region}", "eu-west-1"), ("{config.host}", "api.github.com"), ("us-east-1", "us-east-1")] {
+    for (region, signed_for) in
+        [("{region}", "eu-west-1"), ("{config.host}", "api.github.com"), ("us-east-1", "us-east-1")]
+    {
         let request = prepare(&compile(operation(region)), &given).unwrap();
         let scope = request.scope.unwrap();
         assert_eq!((scope.service.as_str(), scope.region.as_str()), ("s3", signed_for));
@@ -476,7 +478,10 @@ fn a_signed_operation_says_what_its_signature_is_good_for() {
         assert_eq!(request.url.as_str(), "https://s3.eu-west-1.example.com/b?acl=");
     }
     for region in ["{other}", "{config.other}", "a{region}", "{region", "", "a.b"] {
-        assert!(CompiledOperation::new(&serde_json::from_value(operation(region)).unwrap(), &config()).is_err(), "{region}");
+        assert!(
+            CompiledOperation::new(&serde_json::from_value(operation(region)).unwrap(), &config()).is_err(),
+            "{region}"
+        );
     }
 }
 

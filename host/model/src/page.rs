@@ -110,11 +110,13 @@ pub fn next_page(
             Some(header) => by_link(compiled, allowed, arguments, header),
             None => Ok(None),
         },
-        Pages::Cursor { cursor, more, argument, body: format } => match cursor_in(*format, body, cursor, more.as_deref()) {
-            Ok(Some(value)) => by_cursor(compiled, arguments, argument, value).map(Some),
-            Ok(None) => Ok(None),
-            Err(fault) => Err(fault),
-        },
+        Pages::Cursor { cursor, more, argument, body: format } => {
+            match cursor_in(*format, body, cursor, more.as_deref()) {
+                Ok(Some(value)) => by_cursor(compiled, arguments, argument, value).map(Some),
+                Ok(None) => Ok(None),
+                Err(fault) => Err(fault),
+            }
+        }
     };
     match next {
         Ok(Some(arguments)) => NextPage::Next(arguments),
@@ -195,12 +197,7 @@ fn query(compiled: &CompiledOperation, url: &Url) -> Result<BTreeMap<String, Vec
 }
 
 /// The cursor, if there is a next page.
-fn cursor_in(
-    format: BodyFormat,
-    body: &[u8],
-    cursor: &str,
-    more: Option<&str>,
-) -> Result<Option<String>, PageFault> {
+fn cursor_in(format: BodyFormat, body: &[u8], cursor: &str, more: Option<&str>) -> Result<Option<String>, PageFault> {
     let find = |pointer: &str| match format {
         BodyFormat::Json => pointer::find(body, pointer),
         BodyFormat::Xml => element::find(body, pointer),

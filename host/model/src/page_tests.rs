@@ -297,7 +297,8 @@ fn a_cursor_of_xml_is_found_and_its_flag_obeyed() {
         "cursor": "/ListUsersResponse/ListUsersResult/Marker", "more": "/ListUsersResponse/ListUsersResult/IsTruncated" });
     let compiled = compile(operation, pages);
     let page = |result: &str| {
-        let body = format!("<ListUsersResponse xmlns=\"x\"><ListUsersResult>{result}</ListUsersResult></ListUsersResponse>");
+        let body =
+            format!("<ListUsersResponse xmlns=\"x\"><ListUsersResult>{result}</ListUsersResult></ListUsersResponse>");
         next_page(&compiled, &origins(), &[], None, body.as_bytes())
     };
     let next = NextPage::Next(list(&[("Marker", "a=b")]));

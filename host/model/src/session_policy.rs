@@ -116,9 +116,10 @@ fn place<'a>(
     groups.sort_by(|a, b| size(b).cmp(&size(a)).then_with(|| a.cmp(b)));
     let mut left = Vec::new();
     for group in groups {
+        let used = bins.len();
         match bins.iter_mut().find(|bin| size(bin) + size(&group) <= room) {
             Some(bin) => bin.extend(group),
-            None if bins.len() < most => bins.push(group),
+            None if used < most => bins.push(group),
             None => left.push(group),
         }
     }

@@ -75,8 +75,11 @@ enum Command {
     /// Runs: list, show, log, cancel.
     #[command(subcommand)]
     Runs(commands::runs::Runs),
-    /// The graph: counts, lists, one entity with its neighbours.
+    /// The graph: counts, lists, one entity with its neighbours; `graph why` gives the reason of a relationship.
     Graph(commands::graph::Graph),
+    /// Rules that relate entities of different instances: list, switch, add, remove.
+    #[command(subcommand)]
+    Mapping(commands::mapping::Mappings),
     /// The audit logs: show, export, verify, prove.
     #[command(subcommand)]
     Audit(commands::audit::Audit),
@@ -139,6 +142,7 @@ async fn run(cli: Cli, is_tenant_named: bool) -> anyhow::Result<ExitCode> {
         Command::Replay(replay) => replay.run(cx).await,
         Command::Runs(command) => command.run(cx).await,
         Command::Graph(graph) => graph.run(cx).await,
+        Command::Mapping(command) => command.run(cx).await,
         Command::Audit(command) => command.run(cx).await,
         Command::Egress(command) => command.run(cx).await,
         Command::Bench(bench) => bench.run(&cx),

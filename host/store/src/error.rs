@@ -42,6 +42,14 @@ pub enum StoreError {
         /// The name.
         id: String,
     },
+    /// There are as many as there may be.
+    #[error("the tenant has {limit} {kind}, which is the most; remove one first")]
+    TooMany {
+        /// `mapping rules`, …
+        kind: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The key has another holder already.
     #[error("key {key} is {holder}'s already; a key has one holder: make another with `porthole module keygen`")]
     KeyTaken {

@@ -1,6 +1,7 @@
 //! The graph, for reading: list and filter entities, show one with its neighbours, count.
 
 mod neighbours;
+pub mod why;
 
 use crate::error::{Result, StoreError, What};
 use crate::row::Columns;
@@ -105,6 +106,8 @@ pub struct GraphCounts {
     pub relationships: BTreeMap<String, u64>,
     /// Relationships by type with a missing end.
     pub dangling: BTreeMap<String, u64>,
+    /// Relationships by type that mapping rules find; of an instance, those with an end there.
+    pub found: BTreeMap<String, u64>,
 }
 
 fn read(row: &PgRow) -> Result<Entity> {
@@ -248,7 +251,11 @@ pub async fn counts(tx: &mut TenantTx, instance: Option<&Name>) -> Result<GraphC
              WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY _type \
          UNION ALL SELECT CASE WHEN dangling THEN 'dangling' ELSE 'relationship' END, _type, count(*) \
              FROM relationships \
-             WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY dangling, _type",
+             WHERE tenant_id = $1 AND shard = $2 AND ($3::uuid IS NULL OR instance_id = $3) GROUP BY dangling, _type \
+         UNION ALL SELECT 'found', _type, count(*) FROM ( \
+             SELECT DISTINCT _type, from_instance_id, from_hash, to_instance_id, to_hash FROM found_relationships \
+             WHERE tenant_id = $1 AND shard = $2 \
+               AND ($3::uuid IS NULL OR from_instance_id = $3 OR to_instance_id = $3)) r GROUP BY _type",
     )
     .bind(tenant.0)
     .bind(shard)
@@ -262,6 +269,7 @@ pub async fn counts(tx: &mut TenantTx, instance: Option<&Name>) -> Result<GraphC
         let by_type = match what.as_str() {
             "entity" => &mut counts.entities,
             "dangling" => &mut counts.dangling,
+            "found" => &mut counts.found,
             _ => &mut counts.relationships,
         };
         by_type.insert(row.column("_type")?, row.count("n")?);

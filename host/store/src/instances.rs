@@ -5,6 +5,7 @@ use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
+use crate::{mappings, modules};
 use jiff::Timestamp;
 use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
@@ -110,6 +111,8 @@ pub async fn create(ctx: &OpContext, tx: &mut TenantTx, new: NewInstance<'_>) ->
         .digest("module", instance.module)
         .commit_json("config", &instance.config);
     audit::append(ctx, tx, entry).await?;
+    let rules = modules::mappings(tx, instance.module).await?;
+    mappings::follow(ctx, tx, instance.id, &rules).await?;
     Ok(instance)
 }
 
@@ -204,6 +207,10 @@ pub async fn update(
     .what("change an instance")?;
     let after = read(&row.ok_or_else(|| StoreError::not_found("instance", instance))?)?;
     audit::append_all(ctx, tx, changes(&before, &after)).await?;
+    if before.module != after.module {
+        let rules = modules::mappings(tx, after.module).await?;
+        mappings::follow(ctx, tx, instance, &rules).await?;
+    }
     Ok(after)
 }
 

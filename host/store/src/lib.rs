@@ -31,6 +31,7 @@ pub mod index;
 pub mod instances;
 pub mod keys;
 pub mod log;
+pub mod mappings;
 pub mod migrate;
 pub mod modules;
 pub mod pool;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "statistics", include_str!("../../../migrations/0011_statistics.sql")),
     (12, "call_batches", include_str!("../../../migrations/0012_call_batches.sql")),
     (13, "mapped", include_str!("../../../migrations/0013_mapped.sql")),
+    (14, "external_ids", include_str!("../../../migrations/0014_external_ids.sql")),
 ];
 
 fn migrator() -> Migrator {

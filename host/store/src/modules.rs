@@ -11,7 +11,9 @@ use porthole_model::audit::{Action, Entry, Object};
 use porthole_model::context::OpContext;
 use porthole_model::id::{ModuleDigest, Name};
 use porthole_model::manifest::Manifest;
+use porthole_model::mapping::Mapping;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
@@ -111,6 +113,17 @@ pub async fn get(tx: &mut impl AnyTx, digest: ModuleDigest) -> Result<Module> {
         .await
         .what("find a module")?;
     read(&row.ok_or_else(|| StoreError::not_found("module", digest))?)
+}
+
+/// The mapping rules that a module brings along; none when there is no such module.
+pub(crate) async fn mappings(tx: &mut impl AnyTx, digest: ModuleDigest) -> Result<Vec<Mapping>> {
+    let row = sqlx::query("SELECT manifest -> 'mappings' AS rules FROM modules WHERE digest = $1")
+        .bind(digest.to_string())
+        .fetch_optional(tx.conn())
+        .await
+        .what("read the mapping rules of a module")?;
+    let rules = row.map(|row| row.json_or_null("rules")).transpose()?.flatten().unwrap_or_else(|| Value::Array(vec![]));
+    serde_json::from_value(rules).map_err(|e| StoreError::Corrupt { column: "manifest", message: e.to_string() })
 }
 
 /// A module by its name and version; without a version, the one that was added last.

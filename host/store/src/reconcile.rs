@@ -10,15 +10,20 @@
 //! What was staged as new is inserted without being looked for: the generation says that the index that it was compared
 //! with is the graph, and if that were wrong, the primary key would stop everything.
 //!
+//! With the entities go their traits, by which mapping rules find them (`mappings.rs`), under the lock of the tenant's
+//! rules, which runs share.
+//!
 //! Nothing is deleted on doubt: a row that says "gone" counts only if its slice is complete or retired, and only if the
 //! object still belongs to that slice.
 
 mod places;
 mod sql;
+mod traits;
 mod work;
 
 use crate::audit;
 use crate::error::{Result, StoreError, What};
+use crate::mappings;
 use crate::pool::Store;
 use crate::row::{Columns, clean};
 use crate::runs::{self, Ended, RunFinish, count_totals};
@@ -32,6 +37,7 @@ use porthole_model::run::{Claim, Counts};
 use serde::{Deserialize, Serialize};
 use sqlx::Executor;
 use sqlx::types::Json;
+use std::collections::BTreeSet;
 pub use work::Diff;
 use work::Work;
 
@@ -187,7 +193,9 @@ async fn apply_locked(
             Some(diff) => diff,
             None => work.diff(tx).await?,
         };
-        work.write(tx, &diff).await?;
+        // A run that changes no entity has nothing to do with mapping rules.
+        let kinds = if work.entities().all() > 0 { mappings::shared(tx).await? } else { BTreeSet::new() };
+        work.write(tx, &diff, &kinds).await?;
         for (name, staged) in diff.counts {
             counts.entry(name).or_default().add(staged);
         }

@@ -14,9 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type ReadFile<'f> = &'f dyn Fn(&str) -> Result<String, String>;
 
 /// The columns of a table, in order.
-const COLUMNS: [&str; 11] = [
-    "id", "protocol", "request", "service", "region", "name", "action", "arguments", "pages", "empty-on", "note",
-];
+const COLUMNS: [&str; 11] =
+    ["id", "protocol", "request", "service", "region", "name", "action", "arguments", "pages", "empty-on", "note"];
 /// Between two arguments, and between two answers that mean "none".
 const BETWEEN_ARGUMENTS: &str = " ; ";
 const BETWEEN_ANSWERS: &str = ", ";

@@ -214,10 +214,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn numbers<T: TryFrom<u64>>(&self, key: &'static str) -> Vec<T> {
-        self.items(key).iter().filter_map(|item| self.number(key, item)).collect()
-    }
-
     /// A list of numbers, and of texts that have to keep the rules of their type.
     pub(super) fn numbers_or_texts<T: FromStr<Err: Display>>(
         &self,

@@ -7,8 +7,8 @@ use crate::finding::Finding;
 use crate::text::{deceives, did_you_mean, is_json_pointer};
 use porthole_model::manifest::{Argument, Body, Manifest, Method, Operation, Pages};
 use porthole_model::operation::{self, MAX_URL_BYTES, Part, Template, config_reference};
-use porthole_model::session_policy::is_action;
 use porthole_model::rule::Rule;
+use porthole_model::session_policy::is_action;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Statuses that can never mean "there is none here": not signed in, not allowed, sign in at the proxy, too slow, too
@@ -231,19 +231,22 @@ fn sign(manifest: &Manifest, place: &str, operation: &Operation, findings: &mut 
         ),
         None => {}
         Some(_) if methods.is_empty() || methods.iter().any(|m| !m.kind.signs()) => {
-            findings.push(Finding::error(at, "goes with a credential of a kind that signs, in every method of its slot"));
+            findings
+                .push(Finding::error(at, "goes with a credential of a kind that signs, in every method of its slot"));
         }
         Some(sign) => {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if sign.service.is_empty() || sign.service.len() > MAX_NAME_BYTES || !sign.service.chars().all(plain) {
-                findings.push(Finding::error(at.clone(), format!("`{}` is no signing name of a service", sign.service)));
+                findings
+                    .push(Finding::error(at.clone(), format!("`{}` is no signing name of a service", sign.service)));
             }
             let names: Vec<_> = operation.path.keys().map(String::as_str).collect();
             region(manifest, &at, &sign.region, &names, findings);
         }
     }
     if let Some(action) = operation.action.as_deref().filter(|action| !is_action(action)) {
-        let message = format!("`{action}` is no action: a service's prefix, a colon and a name, such as `iam:ListUsers`");
+        let message =
+            format!("`{action}` is no action: a service's prefix, a colon and a name, such as `iam:ListUsers`");
         findings.push(Finding::error(format!("{place}: action"), message));
     }
 }

@@ -77,7 +77,9 @@ fn secrets(kind: &CredentialKind) -> String {
         CredentialKind::Oauth2RefreshToken { .. } => "client_id, client_secret and refresh_token".to_owned(),
         CredentialKind::JwtExchange { .. } => "a token signed by private_key".to_owned(),
         CredentialKind::Sigv4Keys => "a signature by secret_access_key".to_owned(),
-        CredentialKind::Sigv4Role { .. } => "role_arn, external_id and a signature by the platform's own key".to_owned(),
+        CredentialKind::Sigv4Role { .. } => {
+            "role_arn, external_id and a signature by the platform's own key".to_owned()
+        }
     }
 }
 

@@ -160,7 +160,9 @@ fn body(compiled: &CompiledOperation, request: &PreparedRequest) -> Option<Argum
 /// The name under which a form's numbered field is declared: `Names.1` is a value of `Names.N`.
 fn unnumbered(arguments: &BTreeMap<String, Argument>, name: &str) -> String {
     let list = name.rsplit_once('.').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    let list = list.map(|(list, _)| format!("{list}.N")).filter(|list| !arguments.contains_key(name) && arguments.contains_key(list));
+    let list = list
+        .map(|(list, _)| format!("{list}.N"))
+        .filter(|list| !arguments.contains_key(name) && arguments.contains_key(list));
     list.unwrap_or_else(|| name.to_owned())
 }
 

@@ -96,6 +96,16 @@ const WIDER: &[(&str, &str, &str)] = &[
         "relationships = [{ from = \"acme_group\",",
         "relationships = [{ from = \"acme_user\", verb = \"USES\", to = \"acme_user\" }, { from = \"acme_group\",",
     ),
+    (
+        "mapped relationship",
+        "relationships = [{ from = \"acme_group\",",
+        "relationships = [{ from = \"acme_user\", verb = \"USES\", to = \"host\", mapped = \"to\", class = \"Host\" }, { from = \"acme_group\",",
+    ),
+    (
+        "mapping",
+        "[rate]",
+        "[[mappings]]\nid = \"m\"\nfrom = \"acme_user\"\nverb = \"IS\"\nto = { class = \"Person\" }\nmatch = [{ from = \"login\", to = \"email\" }]\n[rate]",
+    ),
 ];
 
 const NARROWER: &[(&str, &str, &str)] = &[
@@ -198,6 +208,19 @@ fn what_is_narrower_is_proved() {
         let back = diff(&with(&[(from, to)]), &manifest());
         assert!(back.is_wider(), "{name}, backwards: {}", render(&back));
     }
+}
+
+#[test]
+fn a_mapping_that_goes_is_narrower_and_one_that_changes_is_wider() {
+    let rule = |to: &str| {
+        let rule = "[[mappings]]\nid = \"m\"\nfrom = \"acme_user\"\nverb = \"IS\"\nto = { class = \"Person\" }\n";
+        with(&[("[rate]", &format!("{rule}match = [{{ from = \"login\", to = \"{to}\" }}]\n[rate]"))])
+    };
+    let gone = diff(&rule("email"), &manifest());
+    assert_eq!((gone.verdict, gone.changes.len()), (Verdict::Narrower, 1), "{}", render(&gone));
+    let changed = diff(&rule("email"), &rule("name"));
+    assert!(changed.is_wider(), "{}", render(&changed));
+    assert!(changed.changes[0].detail.as_deref().unwrap().contains("login = email"), "{}", render(&changed));
 }
 
 #[test]

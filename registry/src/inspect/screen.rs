@@ -60,6 +60,12 @@ fn write_all(out: &mut String, i: &Inspection) -> fmt::Result {
     for step in &i.steps {
         write_step(out, step)?;
     }
+    if !i.mappings.is_empty() {
+        writeln!(out, "\nmappings ({}): relate what it collects to entities of other instances", i.mappings.len())?;
+        for (id, says) in &i.mappings {
+            writeln!(out, "  {id}: {}", cut(says))?;
+        }
+    }
     if !i.findings.is_empty() {
         writeln!(out, "\nfindings ({})", i.findings.len())?;
         for finding in &i.findings {

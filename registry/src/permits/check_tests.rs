@@ -32,7 +32,8 @@ fn what_is_missing_is_told_with_the_reason() {
     assert_eq!(why(json!([allow, deny])), Some(Why::Denied));
     let part = json!({"Effect": "Allow", "Action": "*", "Resource": "arn:aws:iam::1:user/a"});
     assert_eq!(why(json!([part])), Some(Why::AllowedInPart));
-    let conditional = json!({"Effect": "Deny", "NotAction": "s3:*", "Resource": "*", "Condition": {"Bool": {"a": "b"}}});
+    let conditional =
+        json!({"Effect": "Deny", "NotAction": "s3:*", "Resource": "*", "Condition": {"Bool": {"a": "b"}}});
     assert_eq!(why(json!([allow, conditional])), Some(Why::DeniedInPart));
     assert_eq!(why(json!([part, allow])), None);
     let others = json!({"Effect": "Deny", "NotAction": ["iam:*"], "Resource": "*"});

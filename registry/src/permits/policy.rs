@@ -43,11 +43,12 @@ pub struct Policy {
     pub actions: BTreeSet<String>,
 }
 
+/// A policy of one statement, in the order that people write it in.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Document<'a> {
-    version: &'static str,
-    statement: [Statement<'a>; 1],
+pub(super) struct Document<S> {
+    pub(super) version: &'static str,
+    pub(super) statement: [S; 1],
 }
 
 #[derive(Serialize)]

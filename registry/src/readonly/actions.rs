@@ -81,8 +81,7 @@ pub enum Level {
 
 impl Level {
     fn parse(text: &str) -> Option<Self> {
-        let all =
-            [Self::List, Self::Read, Self::Write, Self::PermissionsManagement, Self::Tagging, Self::Unknown];
+        let all = [Self::List, Self::Read, Self::Write, Self::PermissionsManagement, Self::Tagging, Self::Unknown];
         all.into_iter().find(|level| level.as_str() == text)
     }
 

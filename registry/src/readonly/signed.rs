@@ -37,7 +37,8 @@ pub(super) fn prove(operation: &Operation, sign: &Sign, template: &Template) -> 
         (Some(Body::Form { .. }) | None, Some(_)) => Err("a target in a header goes with a JSON body".to_owned()),
         (Some(Body::Graphql { .. }), _) => Err("a GraphQL document is signed for no service that we know".to_owned()),
     };
-    let row = row.map_err(|message| refuse("request", message, "signed operations have to be in our table of actions"))?;
+    let row =
+        row.map_err(|message| refuse("request", message, "signed operations have to be in our table of actions"))?;
     row.passes().map_err(|refusal| refuse("request", refusal.to_string(), "only reads of configuration pass"))?;
     match operation.action.as_deref() {
         Some(action) if action == row.action => {}
@@ -151,9 +152,7 @@ fn endpoint(template: &Template) -> Option<String> {
     match template.host.as_slice() {
         [Part::Text(all)] => all.split('.').next().map(str::to_owned),
         [Part::Text(first), ..] => first.strip_suffix('.').map(str::to_owned),
-        [Part::Argument(_), Part::Text(next), _, ..] => {
-            Some(format!("{{}}{}", next.strip_suffix('.')?))
-        }
+        [Part::Argument(_), Part::Text(next), _, ..] => Some(format!("{{}}{}", next.strip_suffix('.')?)),
         _ => None,
     }
 }

@@ -59,7 +59,7 @@ impl Keys {
     }
 
     /// The parts that nobody may read.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         [Some(&self.secret_access_key), self.session_token.as_ref()].into_iter().flatten().map(|s| s.as_str())
     }
 }

@@ -28,7 +28,8 @@ const LEAST_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// What the session is called in the tenant's own log.
 const SESSION_NAME: &str = "porthole";
 /// The session policy of a session that should not have come about, and of one that no granted action needs.
-pub(super) const NOTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
+pub(super) const NOTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 /// How much of what the endpoint says goes into a message, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;

@@ -15,7 +15,8 @@ const CREDENTIALS: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><A
 const ACTIONS: [&str; 2] = ["ec2:DescribeInstances", "iam:ListUsers"];
 
 async fn role() -> World {
-    let secret = serde_json::json!({ "role_arn": "arn:aws:iam::111122223333:role/p", "external_id": "the-external-id" });
+    let secret =
+        serde_json::json!({ "role_arn": "arn:aws:iam::111122223333:role/p", "external_id": "the-external-id" });
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&key, "access_key_id = AKIDPLATFORM\nsecret_access_key = platform/secret/of/ours").unwrap();
     std::fs::set_permissions(key.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -57,14 +58,20 @@ async fn a_role_is_assumed_with_the_external_id_and_exactly_the_granted_actions(
     let (without, with) = (form(sent[0].body.as_ref()), form(sent[1].body.as_ref()));
     assert_eq!(sent[0].url, "https://sts.id.example/");
     assert!(!without.contains_key("ExternalId") && without["Policy"].contains("Deny"));
-    assert_eq!((with["ExternalId"].as_str(), with["RoleArn"].as_str()), ("the-external-id", "arn:aws:iam::111122223333:role/p"));
+    assert_eq!(
+        (with["ExternalId"].as_str(), with["RoleArn"].as_str()),
+        ("the-external-id", "arn:aws:iam::111122223333:role/p")
+    );
     let policy: serde_json::Value = serde_json::from_str(&with["Policy"]).unwrap();
     assert_eq!(policy["Statement"][0]["Action"], serde_json::json!(ACTIONS));
     let signed = &sent[1].headers.iter().find(|(name, _)| name == "authorization").unwrap().1;
     assert!(signed.contains("Credential=AKIDPLATFORM/20231114/eu-west-1/sts/"), "{signed}");
     drop(sent);
     // What came back isn't shown to a guest, and a second call needs no second session.
-    assert_eq!(world.credentials.scrub_text("x temporary/secret+of=the/role the-external-id"), "x [redacted] [redacted]");
+    assert_eq!(
+        world.credentials.scrub_text("x temporary/secret+of=the/role the-external-id"),
+        "x [redacted] [redacted]"
+    );
     world.credentials.authorize(&world.slot, &request(Some("ec2:DescribeInstances")), &endpoint).await.unwrap();
     assert_eq!(endpoint.count(), 2);
 }
@@ -94,16 +101,21 @@ async fn credentials_are_assumed_again_five_minutes_before_they_expire() {
 async fn an_action_that_is_in_no_session_is_not_signed_and_refusals_are_told() {
     let world = role().await;
     let endpoint = Endpoint::answering(&[DENIED, DENIED]);
-    let other = world.credentials.authorize(&world.slot, &request(Some("iam:CreateUser")), &endpoint).await.unwrap_err();
+    let other =
+        world.credentials.authorize(&world.slot, &request(Some("iam:CreateUser")), &endpoint).await.unwrap_err();
     assert!(other.to_string().contains("iam:CreateUser"), "{other}");
     assert_eq!(endpoint.count(), 1);
-    let denied = world.credentials.authorize(&world.slot, &request(Some("iam:ListUsers")), &endpoint).await.unwrap_err();
-    assert!(matches!(&denied, CredentialFault::TokenEndpoint { status: 403, message, .. } if message.contains("AccessDenied")));
+    let denied =
+        world.credentials.authorize(&world.slot, &request(Some("iam:ListUsers")), &endpoint).await.unwrap_err();
+    assert!(
+        matches!(&denied, CredentialFault::TokenEndpoint { status: 403, message, .. } if message.contains("AccessDenied"))
+    );
 }
 
 #[tokio::test]
 async fn without_a_key_of_the_platform_nothing_is_sent() {
-    let secret = serde_json::json!({ "role_arn": "arn:aws:iam::111122223333:role/p", "external_id": "the-external-id" });
+    let secret =
+        serde_json::json!({ "role_arn": "arn:aws:iam::111122223333:role/p", "external_id": "the-external-id" });
     let world = world_with(ROLE, secret, |means| means).await;
     let endpoint = Endpoint::answering(&[]);
     let fault = world.credentials.authorize(&world.slot, &request(None), &endpoint).await.unwrap_err();

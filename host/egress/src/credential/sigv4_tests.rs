@@ -66,7 +66,9 @@ fn keys_go_through_a_cache_and_nothing_else_is_a_key() {
         let again = Keys::from_text(&keys.to_text()).unwrap();
         assert_eq!(again.secrets().collect::<Vec<_>>(), keys.secrets().collect::<Vec<_>>());
     }
-    for (id, secret, token) in [("", "s", None), ("i", "", None), ("i", "s", Some("")), ("i\nj", "s", None), ("i", "ä", None)] {
+    for (id, secret, token) in
+        [("", "s", None), ("i", "", None), ("i", "s", Some("")), ("i\nj", "s", None), ("i", "ä", None)]
+    {
         assert!(Keys::new(id, secret, token).is_none());
     }
     assert!(Keys::from_text("one\ntwo").is_none());

@@ -78,7 +78,12 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_without_being_shown() {
-        for text in ["", "access_key_id = A", "access_key_id =\nsecret_access_key = b", "access_key_id = a b\nsecret_access_key = c"] {
+        for text in [
+            "",
+            "access_key_id = A",
+            "access_key_id =\nsecret_access_key = b",
+            "access_key_id = a b\nsecret_access_key = c",
+        ] {
             assert!(matches!(read(text, 0o600), Err(SecretError::FileForm { .. })), "{text:?}");
         }
         let twice = "access_key_id = A\nsecret_access_key = geheim\nsecret_access_key = geheim";

@@ -68,6 +68,14 @@ text_enum!(
         InstanceDisabled = "instance.disabled",
         /// Runs of an instance again.
         InstanceEnabled = "instance.enabled",
+        /// A tenant added a mapping rule of its own.
+        MappingAdded = "mapping.added",
+        /// A tenant took a mapping rule of its own away.
+        MappingRemoved = "mapping.removed",
+        /// A tenant switched a mapping rule on.
+        MappingSwitchedOn = "mapping.switched-on",
+        /// A tenant switched a mapping rule off.
+        MappingSwitchedOff = "mapping.switched-off",
         /// The operator's configuration changed.
         ConfigChanged = "config.changed",
         /// There is a new key.

@@ -1,19 +1,24 @@
 //! `porthole graph`: a first look.
 
-use crate::context::Cx;
+use crate::commands::graph_why::Why;
+use crate::context::{Cx, Database};
 use crate::output;
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use porthole_model::id::Name;
 use porthole_store::TenantTx;
 use porthole_store::graph::{self, Direction, EntityDetail, EntityFilter};
+use porthole_store::tenants::Tenant;
 use std::process::ExitCode;
 
 /// Neighbours of one kind that are listed for people.
 const SHOWN_NEIGHBOURS: usize = 5;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Graph {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// TENANT or TENANT/INSTANCE. Without filters: counts by type.
     scope: Option<String>,
     /// Entities of this type; may be given several times.
@@ -39,20 +44,30 @@ pub(crate) struct Graph {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Why a relationship is there: what emitted it, or which rule found it by which values.
+    Why(Why),
+}
+
+/// The tenant, and the instance if one is named.
+pub(super) async fn scope(cx: &Cx, db: &Database, scope: Option<&str>) -> Result<(Tenant, Option<Name>)> {
+    let Some(scope) = scope else { return Ok((cx.the_tenant(db).await?, None)) };
+    let (tenant, instance) = match scope.split_once('/') {
+        Some((tenant, instance)) => (tenant, Some(Name::new(instance)?)),
+        None => (scope, None),
+    };
+    let mut tx = db.store.begin().await?;
+    Ok((porthole_store::tenants::by_name(&mut tx, &Name::new(tenant)?).await?, instance))
+}
+
 impl Graph {
     pub(crate) async fn run(self, cx: Cx) -> Result<ExitCode> {
+        if let Some(Command::Why(why)) = self.command {
+            return why.run(cx).await;
+        }
         let db = cx.database().await?;
-        let (tenant, instance) = match &self.scope {
-            None => (cx.the_tenant(&db).await?, None),
-            Some(scope) => {
-                let (tenant, instance) = match scope.split_once('/') {
-                    Some((tenant, instance)) => (tenant, Some(Name::new(instance)?)),
-                    None => (scope.as_str(), None),
-                };
-                let mut tx = db.store.begin().await?;
-                (porthole_store::tenants::by_name(&mut tx, &Name::new(tenant)?).await?, instance)
-            }
-        };
+        let (tenant, instance) = scope(&cx, &db, self.scope.as_deref()).await?;
         let mut tx = db.store.tenant(tenant.id).await?;
         let filtered =
             !self.types.is_empty() || self.class.is_some() || !self.properties.is_empty() || self.find.is_some();
@@ -76,6 +91,7 @@ impl Graph {
         };
         let mut all = rows("entity", &counts.entities);
         all.extend(rows("relationship", &counts.relationships));
+        all.extend(rows("found", &counts.found));
         all.extend(rows("dangling", &counts.dangling));
         output::table(&["kind", "type", "count"], all);
         Ok(())
@@ -160,8 +176,9 @@ fn print_entity(detail: &EntityDetail) {
             Some(instance) => format!("  in {instance}"),
             None => "  collected by nobody".to_owned(),
         };
+        let rule = near.rule.as_ref().map(|rule| format!("  by rule {rule}")).unwrap_or_default();
         output::line(format!(
-            "  {arrow:<14} {} ({}){}{elsewhere}",
+            "  {arrow:<14} {} ({}){}{elsewhere}{rule}",
             output::plain(&near.other_display_name),
             near.other_type,
             output::plain(&properties)

@@ -9,7 +9,9 @@ use crate::error::{Result, What};
 use crate::row::Columns;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Executor, Postgres};
 
 /// Staged rows that are looked up at a time: their places are a parameter of some 1.5 MB.
 pub(super) const AT_A_TIME: u32 = 100_000;
@@ -20,17 +22,19 @@ const BY_PLACE: &str =
 const ANYHOW: &str =
     "SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_indexscan = DEFAULT; SET LOCAL enable_bitmapscan = DEFAULT";
 
-/// Runs `act` (up to its conditions) on the rows of the graph, called `o`, that `find` finds. Gives how many.
+/// Runs `act` (up to its conditions) on the rows of the graph, called `o`, that `find` finds. Gives how many. `more` binds
+/// what `find` has beside the five parameters that all statements have; after them comes where to go on.
 pub(super) async fn change(
     work: &Work<'_>,
     tx: &mut TenantTx,
     what: &'static str,
     find: &str,
     act: &str,
+    more: impl for<'q> Fn(Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>,
 ) -> Result<u64> {
     let (mut after, mut changed) = (0_i64, 0);
     loop {
-        let row = work.bind(find.to_owned()).bind(after).fetch_one(tx.conn()).await.what(what)?;
+        let row = more(work.bind(find.to_owned())).bind(after).fetch_one(tx.conn()).await.what(what)?;
         let Some(last) = row.column::<Option<i64>>("seq")? else { return Ok(changed) };
         after = last;
         let Some(places) = row.column::<Option<String>>("places")? else { continue };

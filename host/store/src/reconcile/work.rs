@@ -1,20 +1,23 @@
 //! One instance's staged rows against its graph: what is compared, counted and written, in which order.
 
-use super::places;
 use super::sql::Sql;
+use super::{places, traits};
 use crate::error::{Result, StoreError, What, is_unique_violation};
 use crate::row::Columns;
 use crate::staging::{ObjectKind, Rows};
 use crate::tx::TenantTx;
 use crate::tx::sealed::Conn;
+use porthole_model::mapping::TraitKind;
 use porthole_model::run::{Claim, Counts, TypeCounts};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor, Postgres};
+use std::collections::BTreeSet;
 
 /// The two staging tables of a claim, and what they are held against.
 pub(super) struct Work<'a> {
     pub(super) claim: &'a Claim,
+    pub(super) fence: i64,
     shard: i16,
     /// What was staged, entities first.
     rows: [Rows; 2],
@@ -42,7 +45,13 @@ const ANALYZED_FROM: u64 = 10_000;
 
 impl<'a> Work<'a> {
     pub(super) fn new(claim: &'a Claim, fence: i64, shard: i16, rows: [Rows; 2], sweepable: &'a [i32]) -> Self {
-        Self { claim, shard, rows, sweepable, sql: Sql::new(claim, fence) }
+        Self { claim, fence, shard, rows, sweepable, sql: Sql::new(claim, fence) }
+    }
+
+    /// The staged entities.
+    pub(super) fn entities(&self) -> Rows {
+        let [entities, _] = self.rows;
+        entities
     }
 
     /// A statement with the five parameters that all of them have.
@@ -101,7 +110,8 @@ impl<'a> Work<'a> {
         complete(rows.known, row.count("n")?)
     }
 
-    pub(super) async fn write(&self, tx: &mut TenantTx, diff: &Diff) -> Result<()> {
+    /// `kinds` says which values of entities count for the tenant's mapping rules.
+    pub(super) async fn write(&self, tx: &mut TenantTx, diff: &Diff, kinds: &BTreeSet<TraitKind>) -> Result<()> {
         let [entities, _] = diff.totals;
         for ((kind, rows), total) in self.kinds().zip(diff.totals) {
             if rows.known > 0 {
@@ -117,20 +127,22 @@ impl<'a> Work<'a> {
         if entities.deleted > 0 {
             for end in ["from_hash", "to_hash"] {
                 let act = "UPDATE relationships o SET dangling = true";
-                places::change(self, tx, "untie relationships", &self.sql.untied(end), act).await?;
+                places::change(self, tx, "untie relationships", &self.sql.untied(end), act, |query| query).await?;
             }
         }
         self.insert(tx, ObjectKind::Relationship).await?;
-        self.analyze(tx).await
+        let mut traits = 0;
+        for kind in kinds {
+            traits += traits::write(self, tx, kind).await?;
+        }
+        self.analyze(tx, traits).await
     }
 
     /// Other than the server's own, this is part of the transaction: with the new graph come its statistics.
-    async fn analyze(&self, tx: &mut TenantTx) -> Result<()> {
-        for (kind, _) in self.kinds().filter(|(_, rows)| rows.created >= ANALYZED_FROM) {
-            let table = match kind {
-                ObjectKind::Entity => "entities",
-                ObjectKind::Relationship => "relationships",
-            };
+    async fn analyze(&self, tx: &mut TenantTx, traits: u64) -> Result<()> {
+        let [entities, relationships] = self.rows.map(|rows| rows.created);
+        let grown = [("entities", entities), ("relationships", relationships), ("traits", traits)];
+        for (table, _) in grown.into_iter().filter(|(_, created)| *created >= ANALYZED_FROM) {
             sqlx::query("CALL analyze_shard($1, $2)")
                 .bind(table)
                 .bind(self.shard)
@@ -149,7 +161,7 @@ impl<'a> Work<'a> {
             ObjectKind::Entity => "DELETE FROM entities o",
             ObjectKind::Relationship => "DELETE FROM relationships o",
         };
-        places::change(self, tx, "delete what is gone", &self.sql.gone(kind), act).await.map(drop)
+        places::change(self, tx, "delete what is gone", &self.sql.gone(kind), act, |query| query).await.map(drop)
     }
 
     /// New objects, then changed ones. What is inserted is counted: the server may have lost staged rows meanwhile.

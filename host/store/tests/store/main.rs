@@ -12,6 +12,7 @@ mod embedded;
 mod graph;
 mod keys;
 mod mapped;
+mod mappings;
 mod migration;
 mod nouns;
 mod plans;

@@ -3,11 +3,12 @@
 use crate::reconcile::writers;
 use crate::world::{World, counts, ctx, entity, found, has, instance_of, mapped, name, thing};
 use porthole_model::object::{End, KeyHash};
+use porthole_store::graph::why::{self, Asked, Reason};
 use porthole_store::graph::{self, Direction, How, Neighbour};
 use porthole_store::tenants;
 
 /// The neighbours of an entity of an instance, as short lines.
-async fn neighbours(world: &World, instance: &str, key: &str) -> Vec<String> {
+pub(crate) async fn neighbours(world: &World, instance: &str, key: &str) -> Vec<String> {
     let shown = graph::entity(&mut world.tx().await, Some(&name(instance)), key).await.unwrap();
     assert_eq!(shown.len(), 1);
     shown[0].neighbours.iter().map(line).collect()
@@ -15,7 +16,11 @@ async fn neighbours(world: &World, instance: &str, key: &str) -> Vec<String> {
 
 fn line(near: &Neighbour) -> String {
     let arrow = if near.direction == Direction::Out { "->" } else { "<-" };
-    let how = if near.how == How::Carried { "carried" } else { "emitted" };
+    let how = match near.how {
+        How::Emitted => "emitted",
+        How::Carried => "carried",
+        How::Found => "found",
+    };
     let of = near.other_instance.as_ref().map_or("nobody", |i| i.as_str());
     format!("{how} {arrow} {} {} of {of}", near.other_type, near.other_key)
 }
@@ -36,6 +41,18 @@ async fn a_mapped_relationship_is_whole_without_its_far_end_and_tied_to_it_when_
     assert!(shown.entity.carried);
     assert_eq!((shown.entity.entity_type.as_str(), shown.entity.class.as_slice()), ("host", &["Host".to_owned()][..]));
     assert_eq!(shown.neighbours.iter().map(line).collect::<Vec<_>>(), ["carried -> thing a of main"]);
+
+    // Why it is there.
+    let asked = Asked::Key("ip:2|has|a".to_owned());
+    let reason = why::why(&mut world.tx().await, None, &asked).await.unwrap().remove(0);
+    assert_eq!((reason.from.instance, reason.from.entity_type.as_deref()), (None, Some("host")));
+    let Reason::Emitted(emitted) = reason.reason else { panic!("{:?}", reason.reason) };
+    assert_eq!((emitted.instance.as_str(), emitted.step.as_str(), emitted.dangling), ("main", "things", false));
+    assert_eq!(emitted.version.as_deref(), Some("example@1.0.0"));
+    let ends = Asked::Ends { from: "a".to_owned(), verb: "HAS".to_owned(), to: "ip:1".to_owned() };
+    assert_eq!(why::why(&mut world.tx().await, None, &ends).await.unwrap().len(), 1);
+    let other = why::why(&mut world.tx().await, Some(&name("other")), &ends).await;
+    assert!(other.unwrap_err().is_not_found());
 
     // Another instance collects both ends. Nothing of the first is written for that.
     let before = writers(&world).await;
@@ -64,7 +81,12 @@ async fn a_mapped_relationship_is_whole_without_its_far_end_and_tied_to_it_when_
 #[tokio::test]
 async fn a_mapped_relationship_dangles_only_by_its_near_end() {
     let world = World::new().await;
-    let links = || vec![mapped("a", "b", End::To), mapped("b", "a", End::From), has("a", "b")];
+    let links = || {
+        let mut both = has("a", "b");
+        both.key = "both".to_owned();
+        both.key_hash = KeyHash::relationship("both");
+        vec![mapped("a", "b", End::To), mapped("b", "a", End::From), both]
+    };
     let first = world.collect(&[found("links", links())]).await;
     assert_eq!(first.dangling, 3);
     // The far end alone ties nothing, the near end alone the two that need no other.

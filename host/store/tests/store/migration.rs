@@ -13,11 +13,12 @@ const BEFORE: [&str; 5] = [
     include_str!("../../../../migrations/0004_runs.sql"),
     include_str!("../../../../migrations/0005_graph.sql"),
 ];
+const MAPPED: &str = include_str!("../../../../migrations/0013_mapped.sql");
 const KEYS: &str = include_str!("../../../../migrations/0008_keys.sql");
 
 /// An empty database beside the test's own.
-async fn empty_database(world: &World) -> (PgConnection, String) {
-    let name = format!("porthole_test_{}_migration", std::process::id());
+async fn empty_database(world: &World, of: &str) -> (PgConnection, String) {
+    let name = format!("porthole_test_{}_{of}", std::process::id());
     let mut admin = world.db.admin().await.unwrap();
     admin.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await.unwrap();
     admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
@@ -34,7 +35,7 @@ async fn apply(database: &mut PgConnection, sql: &'static str) {
 #[tokio::test]
 async fn secrets_of_an_older_database_know_their_keys_afterwards() {
     let world = World::new().await;
-    let (mut old, name) = empty_database(&world).await;
+    let (mut old, name) = empty_database(&world, "keys").await;
     old.execute("CREATE SCHEMA porthole; CREATE TABLE porthole.applied_migrations (version bigint)").await.unwrap();
     for sql in BEFORE {
         apply(&mut old, sql).await;
@@ -79,6 +80,47 @@ async fn secrets_of_an_older_database_know_their_keys_afterwards() {
     ] {
         assert!(old.execute(sql).await.is_err(), "{sql}");
     }
+    old.close().await.unwrap();
+    let mut admin = world.db.admin().await.unwrap();
+    admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn relationships_of_an_older_database_carry_no_far_end_and_what_is_staged_fits() {
+    let world = World::new().await;
+    let (mut old, name) = empty_database(&world, "mapped").await;
+    old.execute("CREATE SCHEMA porthole; CREATE TABLE porthole.applied_migrations (version bigint)").await.unwrap();
+    for sql in BEFORE {
+        apply(&mut old, sql).await;
+    }
+    let id = Uuid::nil();
+    old.execute(AssertSqlSafe(format!(
+        "INSERT INTO porthole.relationships VALUES ('{id}', 0, '{id}', '{id}', '{id}', 1, 't', 'k', 'HAS', 'a', '{id}', 'b',
+             '{id}', false, '{{}}', '{id}', now(), now());
+         SET ROLE porthole_app;
+         CREATE UNLOGGED TABLE staging.run_0_1_r (seq bigint, properties jsonb);
+         CREATE UNLOGGED TABLE staging.run_0_1_e (seq bigint, properties jsonb);
+         INSERT INTO staging.run_0_1_r VALUES (1, '{{}}');
+         RESET ROLE"
+    )))
+    .await
+    .unwrap();
+    apply(&mut old, MAPPED).await;
+    let far: Vec<bool> = sqlx::query_scalar("SELECT far IS NULL AND far_type IS NULL FROM porthole.relationships")
+        .fetch_all(&mut old)
+        .await
+        .unwrap();
+    assert_eq!(far, [true]);
+    let columns: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT c.relname::text, count(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+         WHERE c.relnamespace = 'staging'::regnamespace AND c.relkind = 'r' GROUP BY 1 ORDER BY 1",
+    )
+    .fetch_all(&mut old)
+    .await
+    .unwrap();
+    assert_eq!(columns, [("run_0_1_e".to_owned(), 2), ("run_0_1_r".to_owned(), 5)]);
+    // Half a far end is none.
+    assert!(old.execute("UPDATE porthole.relationships SET far = 't'").await.is_err());
     old.close().await.unwrap();
     let mut admin = world.db.admin().await.unwrap();
     admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();

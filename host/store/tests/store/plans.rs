@@ -6,20 +6,24 @@
 //! end to end; and where it uses an index, the index is entered by the tenant. On a database with many tenants in one
 //! shard, once without statistics and once with; with them, what is looked up by its key is found by its key.
 
-use crate::world::{LEASE, World, ctx, cut_short, found, has, slice, stage, thing};
+use crate::mappings::rule;
+use crate::world::{LEASE, World, ctx, cut_short, entity, found, has, mapped, slice, stage, thing};
 use porthole_model::audit::Log;
 use porthole_model::grant::{Denial, Grant, Layer};
+use porthole_model::mapping::Selector;
+use porthole_model::object::End;
 use porthole_model::run::RunMode;
 use porthole_model::stored_reply::{ReplyKey, Shape};
 use porthole_store::audit::read::LogTx;
 use porthole_store::audit::sequence;
 use porthole_store::calls::{self, CallEnd, DeniedCall, EndedCall, NewCall};
 use porthole_store::graph::EntityFilter;
+use porthole_store::graph::why::{self, Asked};
 use porthole_store::log::{self as run_log, Level, NewLine, Source};
 use porthole_store::run_slices::{self, SliceEnd};
 use porthole_store::runs::{self, NewRun};
 use porthole_store::stored_replies::{self, NewReply};
-use porthole_store::{Store, audit, changes, credentials, grants, graph, instances, keys, reconcile, slices};
+use porthole_store::{Store, audit, changes, credentials, grants, graph, instances, keys, mappings, reconcile, slices};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use std::collections::BTreeMap;
@@ -147,6 +151,12 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
     let n = ENTITIES;
     let mut rows: Vec<_> = (0..n - version).map(|i| thing(&format!("k{i}"), if i < 5 { version } else { 0 })).collect();
     rows.extend((0..n - version).map(|i| has(&format!("k{}", i / 10), &format!("k{i}"))));
+    // What a rule relates, one of it newly with each version; and far ends that are carried.
+    rows.extend(
+        (0..n / 8).map(|i| entity("user", &format!("u{i}"), &format!(r#"{{"mail":"p{}@x.org"}}"#, i + version))),
+    );
+    rows.extend((0..n / 8).map(|i| entity("person", &format!("p{i}"), &format!(r#"{{"mail":"P{i}@x.org"}}"#))));
+    rows.extend((0..n / 8).map(|i| mapped(&format!("k{i}"), &format!("u{i}"), End::To)));
     rows.extend([
         thing(&format!("new{version}"), 1),
         has("k1", &format!("new{version}")),
@@ -168,7 +178,13 @@ async fn everything_hot(world: &World, store: &Store, version: u32) {
         .await
         .unwrap();
     graph::entities(&mut tx, &EntityFilter { text: Some("K1".into()), ..any() }, None, 10).await.unwrap();
-    graph::entity(&mut tx, None, "k1").await.unwrap();
+    for key in ["k1", "u1", "p9"] {
+        assert!(!graph::entity(&mut tx, None, key).await.unwrap()[0].neighbours.is_empty(), "{key}");
+    }
+    for key in ["k0|has|k1", "k1|has|u1", &format!("u1|IS|p{}", 1 + version)] {
+        why::why(&mut tx, None, &Asked::Key(key.to_owned())).await.unwrap();
+    }
+    mappings::list(&mut tx).await.unwrap();
     graph::counts(&mut tx, None).await.unwrap();
     changes::of_run(&mut tx, world.instance.id, claim.run, 100).await.unwrap();
     slices::list(&mut tx, world.instance.id).await.unwrap();
@@ -301,7 +317,7 @@ fn check(notices: &Notices, tenant_tables: &[String], shard: i16, statistics: bo
         // A reconcile looks up what was staged, and neighbours are those of one entity: by key. What dangles has an index of
         // its own.
         let by_key = statistics
-            && (query.contains("staging.run_") || query.contains("AS direction"))
+            && (query.contains("staging.run_") || query.contains("AS direction") || query.contains("OFFSET 0) r"))
             && !query.contains("o.dangling AND (");
         for fault in all.iter().filter_map(|node| fault(node, tenant_tables, shard, by_key)) {
             faults.insert((fault, query.to_owned()), format!("{:#}", plan["Plan"]));
@@ -330,6 +346,9 @@ async fn every_hot_statement_touches_its_own_tenant_alone() {
         .unwrap();
     let mut tx = world.tx().await;
     grants::set(&ctx(), &mut tx, world.instance.id, &Grant::default()).await.unwrap();
+    mappings::add(&ctx(), &mut tx, &rule("same", "user", Selector::Type("person".to_owned()), &[("mail", "mail")]))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     everything_hot(&world, world.store(), 1).await;
     crate::audit::drain(world.store(), Log::Tenant(world.tenant.id)).await;

@@ -57,7 +57,7 @@ async fn every_tenant_table_has_its_policy_and_its_tenant_first_in_every_key() {
     let world = World::new().await;
     let mut admin = world.db.admin().await.unwrap();
     let tenant_tables = tables(&mut admin, "c.relrowsecurity AND NOT c.relispartition").await;
-    assert_eq!(tenant_tables.len(), 20, "{tenant_tables:?}");
+    assert_eq!(tenant_tables.len(), 22, "{tenant_tables:?}");
     for table in tenant_tables {
         let policies: Vec<(String, String, Vec<String>, String)> = sqlx::query_as(
             "SELECT policyname::text, cmd::text, ARRAY(SELECT unnest(roles)::text ORDER BY 1), qual FROM pg_policies \
@@ -101,7 +101,7 @@ async fn a_shard_can_not_be_reached_around_its_parent() {
     let world = World::new().await;
     world.collect(&[found("things", vec![thing("a", 1)])]).await;
     let mut admin = world.db.admin().await.unwrap();
-    assert_eq!(tables(&mut admin, "c.relispartition").await.len(), 3 * 64);
+    assert_eq!(tables(&mut admin, "c.relispartition").await.len(), 4 * 64);
     let open = "c.relispartition AND (c.relacl IS NOT NULL OR NOT c.relforcerowsecurity)";
     assert_eq!(tables(&mut admin, open).await, Vec::<String>::new());
     let mut app = as_application(&world, &world.tenant.id.to_string()).await;

@@ -149,7 +149,9 @@ fn unwrap(value: Value, depth: usize, found: &mut Vec<Value>) {
 
 fn read(raw: RawStatement) -> Result<Statement, &'static str> {
     if raw.principal.is_some() || raw.not_principal.is_some() {
-        return Err("it names a principal: this is a trust policy or a resource's policy (hint: give the permission policies of the role)");
+        return Err(
+            "it names a principal: this is a trust policy or a resource's policy (hint: give the permission policies of the role)",
+        );
     }
     let (inverted, patterns) = match (raw.action, raw.not_action) {
         (Some(patterns), None) => (false, patterns.into_vec()),
