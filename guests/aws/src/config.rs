@@ -103,8 +103,12 @@ const EVALUATIONS: Step = Step {
 /// The results of every rule of the region. What was evaluated becomes a field with the name of its type, so that each type
 /// has a link of its own.
 fn evaluations(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
-    const RESULTS: Ask =
-        ask_with("config:GetComplianceDetailsByConfigRule", &[("ConfigRuleName", "{name}")], "EvaluationResults");
+    // Without a limit AWS sends ten at a time.
+    const RESULTS: Ask = ask_with(
+        "config:GetComplianceDetailsByConfigRule",
+        &[("ConfigRuleName", "{name}"), ("Limit", "100")],
+        "EvaluationResults",
+    );
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
     for (_, kind, property) in IDENTITIES {
         keys.append(&mut run.keys_by(property, kind)?);

@@ -45,7 +45,7 @@ pub fn entity(resource: &Resource, scope: &Scope<'_>) -> Entity {
 
 /// The relationship; `None` when its other end isn't named.
 #[must_use]
-pub fn relationship(kind: &str, link: &Link, scope: &Scope<'_>) -> Option<Relationship> {
+pub fn relationship(kind: &'static str, link: &Link, scope: &Scope<'_>) -> Option<Relationship> {
     // `{KEY}` in a link is the entity's, so both ends are known here.
     let other = scope.fill(link.key).ok()?;
     let ends = if link.inward { (other.as_str(), scope.key) } else { (scope.key, other.as_str()) };
