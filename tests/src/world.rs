@@ -21,6 +21,7 @@ use porthole_store::calls::{self, Call};
 use porthole_store::graph::{self, EntityDetail, EntityFilter};
 use porthole_store::instances::{self, NewInstance};
 use porthole_store::keys::{self, WrappedKey};
+use porthole_store::rejections;
 use porthole_store::run_slices::{self, RunSlice};
 use porthole_store::runs::{self, NewRun, Run};
 use porthole_store::tenants;
@@ -413,6 +414,20 @@ impl World {
         let mut tx = self.store().tenant(self.tenant).await?;
         let slices = run_slices::list(&mut tx, run).await?;
         Ok(slices.into_iter().map(|s| (s.slice.to_string(), s)).collect())
+    }
+
+    /// Why slices are incomplete and objects were set aside: for messages of tests.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn complaints(&self, run: RunId) -> Result<Vec<String>> {
+        let slices = self.slices(run).await?;
+        let incomplete = slices.iter().filter(|(_, s)| !s.complete).map(|(name, s)| format!("{name}: {}", s.reason));
+        let mut all: Vec<_> = incomplete.collect();
+        let mut tx = self.store().tenant(self.tenant).await?;
+        let aside = rejections::list(&mut tx, run, 0, 20).await?;
+        all.extend(aside.into_iter().map(|r| format!("{} {}: {}", r.object_type, r.object_key, r.reason)));
+        Ok(all)
     }
 
     /// The calls of a run.
