@@ -1,5 +1,6 @@
 //! Functions, and the REST APIs that trigger them.
 
+use crate::ec2::{SECURITY_GROUP, VPC};
 use crate::iam::add;
 use crate::path::{self, Names};
 use crate::spec::{Place, Resource, Source, Step, Table, Work, ask, detail, from, to};
@@ -31,7 +32,17 @@ const FUNCTIONS: Step = Step {
                     *subnetIds=VpcConfig/SubnetIds *securityGroupIds=VpcConfig/SecurityGroupIds \
                     *architectures=Architectures",
             tags: "_tags/Tags",
-            links: &[from("HAS", "aws_lambda", ".", "aws_lambda:{ACCOUNT}"), to("HAS", "aws_iam_role", ".", "{Role}")],
+            links: &[
+                from("HAS", "aws_lambda", ".", "aws_lambda:{ACCOUNT}"),
+                to("HAS", "aws_iam_role", ".", "{Role}"),
+                to("HAS", VPC, "VpcConfig", "arn:{P}:ec2:{REGION}:{ACCOUNT}:vpc/{VpcId}"),
+                to(
+                    "HAS",
+                    SECURITY_GROUP,
+                    "VpcConfig/SecurityGroupIds",
+                    "arn:{P}:ec2:{REGION}:{ACCOUNT}:security-group/{.}",
+                ),
+            ],
             ..Resource::NEW
         }],
     }),

@@ -18,7 +18,9 @@ pub fn is_wanted(scope: &Scope<'_>, when: &str) -> bool {
         (None, None) => return true,
     };
     let text = scope.text(path).unwrap_or_default();
-    values.split(',').any(|value| value == text) == wanted
+    let means =
+        |value: &str| if value.starts_with('{') { scope.fill(value).unwrap_or_default() } else { value.to_owned() };
+    values.split(',').any(|value| means(value) == text) == wanted
 }
 
 /// The entity.

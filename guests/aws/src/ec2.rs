@@ -28,6 +28,10 @@ pub const fn listed(
     Step { id, title, place: Place::Regions, needs: &[], work: Work::Table(table) }
 }
 
+/// The security groups of all interfaces of an instance.
+const ALL_GROUPS: &str = "groupSet/item + networkInterfaceSet/item/groupSet/item";
+const OWNERS_GROUP: &str = "arn:{P}:ec2:{REGION}:{^ownerId|ACCOUNT}:security-group/{groupId}";
+
 const INSTANCES: Step = listed(
     "ec2-instances",
     "Instances",
@@ -48,12 +52,17 @@ const INSTANCES: Step = listed(
             OF_EC2,
             to("USES", VOLUME, "blockDeviceMapping/item/ebs", "arn:{P}:ec2:{REGION}:{ACCOUNT}:volume/{volumeId}"),
             // A secondary interface's groups are only said there.
-            from(
-                "PROTECTS",
-                SECURITY_GROUP,
-                "groupSet/item + networkInterfaceSet/item/groupSet/item",
-                "arn:{P}:ec2:{REGION}:{^ownerId|ACCOUNT}:security-group/{groupId}",
+            from("PROTECTS", SECURITY_GROUP, ALL_GROUPS, OWNERS_GROUP),
+            to("HAS", SECURITY_GROUP, ALL_GROUPS, OWNERS_GROUP),
+            to(
+                "USES",
+                "aws_eni",
+                "networkInterfaceSet/item",
+                "arn:{P}:ec2:{REGION}:{ownerId|ACCOUNT}:network-interface/{networkInterfaceId}",
             ),
+            to("USES", "aws_ami", ".", "arn:{P}:ec2:{REGION}::image/{imageId}"),
+            to("USES", "aws_iam_instance_profile", ".", "{iamInstanceProfile/arn}"),
+            from("HAS", SUBNET, ".", "arn:{P}:ec2:{REGION}:{^ownerId|ACCOUNT}:subnet/{subnetId}"),
         ],
         ..Resource::NEW
     }],
@@ -71,7 +80,11 @@ const VOLUMES: Step = listed(
         props: "volumeId state=status #sizeGb=size volumeType #iops #throughput ?encrypted kmsKeyId snapshotId \
                 availabilityZone @createdOn=createTime ?multiAttachEnabled",
         tags: "tagSet/item key value",
-        links: &[OF_EC2],
+        links: &[
+            OF_EC2,
+            to("USES", "aws_ebs_snapshot", ".", "arn:{P}:ec2:{REGION}::snapshot/{snapshotId}"),
+            to("USES", "aws_kms_key", ".", "{kmsKeyId}"),
+        ],
         ..Resource::NEW
     }],
 );
@@ -131,6 +144,7 @@ const SECURITY_GROUPS: Step = Step {
             tags: "tagSet/item key value",
             links: &[
                 OF_EC2,
+                from("HAS", VPC, ".", "arn:{P}:ec2:{REGION}:{ownerId|ACCOUNT}:vpc/{vpcId}"),
                 to("ALLOWS", "internet", "_rules/internet", "{to}")
                     .props(RULE)
                     .apart("{apart}")

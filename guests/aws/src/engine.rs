@@ -121,6 +121,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// A list of which every item is added to before it is handed on.
+    ///
+    /// # Errors
+    /// As [`Self::source`].
+    pub fn list_with(&self, ask: &Ask, add: impl Fn(&mut Value), sink: &mut Sink<'_>) -> Result<(), StepError> {
+        self.list(ask, &mut |mut items| {
+            items.iter_mut().for_each(|item| add(&mut item.value));
+            sink(items)
+        })
+    }
+
     /// The keys of what an earlier step emitted, by a property.
     ///
     /// # Errors

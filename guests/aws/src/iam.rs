@@ -37,18 +37,29 @@ const USERS: Step = Step {
             ),
         ],
         prepare: Some(user),
-        resources: &[Resource {
-            kind: USER,
-            class: &["User"],
-            key: "{Arn}",
-            name: "UserName",
-            props: "arn=Arn username=UserName name=UserName userId=UserId path=Path \
-                    @createdOn=CreateDate passwordLastUsedOn=_passwordLastUsedOn \
-                    ?mfaEnabled=_mfaEnabled",
-            tags: "_tags Key Value",
-            links: &[OF_IAM],
-            ..Resource::NEW
-        }],
+        resources: &[
+            Resource {
+                kind: USER,
+                class: &["User"],
+                key: "{Arn}",
+                name: "UserName",
+                props: "arn=Arn username=UserName name=UserName userId=UserId path=Path \
+                        @createdOn=CreateDate passwordLastUsedOn=_passwordLastUsedOn \
+                        ?mfaEnabled=_mfaEnabled",
+                tags: "_tags Key Value",
+                links: &[OF_IAM],
+                ..Resource::NEW
+            },
+            Resource {
+                kind: "mfa_device",
+                class: &["AccessKey"],
+                part: "_mfa",
+                key: "{SerialNumber}",
+                props: "serialNumber=SerialNumber username=UserName @createdOn=EnableDate",
+                links: &[from("HAS", USER, ".", "{^Arn}")],
+                ..Resource::NEW
+            },
+        ],
     }),
 };
 

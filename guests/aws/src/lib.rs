@@ -4,7 +4,8 @@
 //! A service is a table: where its items come from, and what becomes of each.
 //! - [`spec`] has the words of the tables, [`engine`] carries them out, [`convert`] makes the objects.
 //! - [`reply`] reads what AWS answers, JSON or XML, as one tree; [`path`] finds places in it.
-//! - [`account`] is the first step, [`steps`] the table of all; [`iam`], [`ec2`], [`api`], [`s3`], [`config`] are services.
+//! - [`account`] is the first step, [`steps`] the table of all; [`iam`], [`ec2`], [`api`], [`s3`], [`config`] are the
+//!   base, [`services`] the further services: tables alone.
 //! - [`policy`], [`trust`] and [`delegation`] say who can assume which role; pure. [`assume`] is the step.
 //!
 //! Keys are ARNs wherever AWS has one. Relationships whose far end nobody may have collected carry it ([`carried`]).
@@ -25,6 +26,7 @@ pub mod path;
 pub mod policy;
 pub mod reply;
 pub mod s3;
+pub mod services;
 pub mod spec;
 pub mod steps;
 pub mod time;

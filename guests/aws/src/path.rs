@@ -48,7 +48,7 @@ fn walk<'v>(value: &'v Value, path: &str, out: &mut Vec<&'v Value>) {
 #[must_use]
 pub fn take(mut value: Value, path: &str) -> Vec<Value> {
     let mut rest = &mut value;
-    let mut way = path.split('/').filter(|name| *name != ".");
+    let mut way = path.split('/').filter(|name| !matches!(*name, "." | ""));
     while !rest.is_array() {
         let Some(name) = way.next() else { break };
         let Some(next) = rest.get_mut(name) else { return Vec::new() };
@@ -241,6 +241,7 @@ mod tests {
             take(reply(), "None/item").is_empty() && take(reply(), "None").is_empty() && take(reply(), "q").is_empty()
         );
         assert_eq!(take(json!([1, 2]), "."), [json!(1), json!(2)]);
+        assert_eq!(take(reply(), ""), [reply()]);
     }
 
     #[test]

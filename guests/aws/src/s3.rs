@@ -68,6 +68,7 @@ const BUCKETS: Step = Step {
                     .carried(&["UserGroup", "Everyone"]),
                 to("LOGS", BUCKET, "_logging/LoggingEnabled", "arn:{P}:s3:::{TargetBucket}"),
                 to("CONNECTS", BUCKET, "_replication/Rule/Destination", "{Bucket}"),
+                to("USES", "aws_kms_key", ".", "{_kmsKey}"),
                 to("PUBLISHES", BUCKET, "_inventories/Destination/S3BucketDestination", "{Bucket}"),
             ],
             ..Resource::NEW
@@ -105,8 +106,8 @@ fn location(place: &Value, home: &str) -> String {
     }
 }
 
-/// Whether a bucket is encrypted, whom its access list lets in as `_everybody`, and whether it is public.
-fn bucket(value: &mut Value, _: &Names) {
+/// Whether a bucket is encrypted and with which key, whom its access list lets in as `_everybody`, whether it is public.
+fn bucket(value: &mut Value, names: &Names) {
     let says = |path| path::text(value, path).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let grants = path::each(value, "_acl/AccessControlList/Grant").into_iter();
     let public = |grant: &&Value| path::text(grant, "Grantee/URI").is_some_and(|uri| EVERYBODY.contains(&&*uri));
@@ -119,6 +120,15 @@ fn bucket(value: &mut Value, _: &Names) {
     let encrypted = value
         .get("_encryption")
         .map(|e| path::text(e, "Rule/ApplyServerSideEncryptionByDefault/SSEAlgorithm").is_some());
+    // A key by ARN or id; an alias isn't followed.
+    let key = path::text(value, "_encryption/Rule/ApplyServerSideEncryptionByDefault/KMSMasterKeyID");
+    let key = key.filter(|key| !key.contains("alias/")).map(|key| {
+        match (key.starts_with("arn:"), path::text(value, "_region")) {
+            (false, Some(region)) => format!("arn:{}:kms:{region}:{}:key/{key}", names.partition, names.account),
+            _ => key.into_owned(),
+        }
+    });
+    add(value, "_kmsKey", key.map(Value::String));
     add(value, "_public", is_public.map(Value::Bool));
     add(value, "_encrypted", encrypted.map(Value::Bool));
     add(value, "_everybody", Some(Value::Array(everybody)));

@@ -91,7 +91,8 @@ pub struct Resource {
     pub emitted: bool,
     /// The part of the item that it is made of; several parts, several entities.
     pub part: &'static str,
-    /// Which parts: `path=a,b` or `path!=a,b`; every part when empty. A place that is missing has the text ``.
+    /// Which parts: `path=a,b` or `path!=a,b`, with texts or templates; every part when empty. A place that is missing has
+    /// the empty text.
     pub when: &'static str,
     /// Its key, a template. An item without one can't be an entity, and the step fails in the end.
     pub key: &'static str,
@@ -200,6 +201,11 @@ pub struct Table {
     pub resources: &'static [Resource],
 }
 
+impl Table {
+    /// Nothing but a source of nothing, to be filled in.
+    pub const NEW: Self = Self { source: &Source::Lists(&[]), details: &[], prepare: None, resources: &[] };
+}
+
 /// What a step that no table can describe does.
 pub struct Code {
     /// Operations it calls.
@@ -227,6 +233,8 @@ pub enum Work {
 pub enum Place {
     /// Once for the account.
     Account,
+    /// Once for the account, in the partition `aws`: the others don't have the service.
+    Commercial,
     /// Once for each region that is switched on.
     Regions,
 }
@@ -243,4 +251,30 @@ pub struct Step {
     pub needs: &'static [&'static str],
     /// How it is done.
     pub work: Work,
+}
+
+/// A step that runs in every region.
+#[must_use]
+pub const fn regional(id: &'static str, title: &'static str, table: Table) -> Step {
+    Step { id, title, place: Place::Regions, needs: &[], work: Work::Table(table) }
+}
+
+/// A step that runs once for the account.
+#[must_use]
+pub const fn once(id: &'static str, title: &'static str, table: Table) -> Step {
+    Step { id, title, place: Place::Account, needs: &[], work: Work::Table(table) }
+}
+
+impl Step {
+    /// After these, besides `account`.
+    #[must_use]
+    pub const fn after(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// Only in the partition that has the service.
+    #[must_use]
+    pub const fn commercial(self) -> Self {
+        Self { place: Place::Commercial, ..self }
+    }
 }

@@ -3,14 +3,15 @@
 use crate::account;
 use crate::engine::Run;
 use crate::spec::{Place, Step, Work};
-use crate::{api, assume, attachments, config, ec2, iam, s3};
+use crate::{api, assume, attachments, config, ec2, iam, s3, services};
 use porthole_sdk::{Cx, StepError, Steps};
 
 /// Every step, in the order of the manifest.
 pub fn all() -> impl Iterator<Item = &'static Step> {
     let first: &[&Step] = &[&account::STEP];
     let permissions: &[&Step] = &[&attachments::STEP, &assume::STEP];
-    [first, iam::STEPS, permissions, ec2::STEPS, api::STEPS, s3::STEPS, config::STEPS].into_iter().flatten().copied()
+    let base = [first, iam::STEPS, permissions, ec2::STEPS, api::STEPS, s3::STEPS, config::STEPS];
+    base.into_iter().chain(services::STEPS.iter().copied()).flatten().copied()
 }
 
 /// The AWS integration.
@@ -21,6 +22,10 @@ impl Steps for Aws {
         let step = find(step)?;
         let is_first = step.id == account::STEP.id;
         let names = if is_first { crate::path::Names::default() } else { account::names(cx, partition)? };
+        if step.place == Place::Commercial && names.partition != "aws" {
+            cx.info("this partition of AWS doesn't have the service");
+            return Ok(());
+        }
         let run = Run::new(cx, names);
         match &step.work {
             Work::Table(table) => run.table(table)?,
@@ -32,7 +37,7 @@ impl Steps for Aws {
     fn partitions(&self, cx: &Cx<'_>, step: &str) -> Result<Vec<String>, StepError> {
         match find(step)?.place {
             Place::Regions => account::regions(cx),
-            Place::Account => Err(StepError::not_partitioned(step)),
+            Place::Account | Place::Commercial => Err(StepError::not_partitioned(step)),
         }
     }
 }

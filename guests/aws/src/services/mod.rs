@@ -1,0 +1,33 @@
+//! The further services: tables alone, with a few lines of code where an answer needs them.
+
+pub mod containers;
+pub mod data;
+pub mod edge;
+pub mod keys;
+pub mod messages;
+pub mod network;
+pub mod storage;
+pub mod watch;
+pub mod work;
+
+use crate::path;
+use crate::spec::Step;
+use serde_json::Value;
+
+/// Their steps.
+pub const STEPS: &[&[&Step]] = &[
+    network::STEPS,
+    data::STEPS,
+    containers::STEPS,
+    edge::STEPS,
+    keys::STEPS,
+    messages::STEPS,
+    storage::STEPS,
+    watch::STEPS,
+    work::STEPS,
+];
+
+/// What stands at a path, if it has the form of an ARN.
+fn arn(value: &Value, path: &str) -> Option<String> {
+    path::text(value, path).filter(|text| text.starts_with("arn:")).map(std::borrow::Cow::into_owned)
+}
