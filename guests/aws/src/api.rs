@@ -3,7 +3,7 @@
 use crate::ec2::{SECURITY_GROUP, VPC};
 use crate::iam::add;
 use crate::path::{self, Names};
-use crate::spec::{Place, Resource, Source, Step, Table, Work, ask, detail, from, to};
+use crate::spec::{Resource, Source, Step, Table, ask, detail, from, regional, to};
 use serde_json::Value;
 
 /// Functions.
@@ -11,15 +11,12 @@ pub const FUNCTION: &str = "aws_lambda_function";
 /// The colons in the ARN of a function; one with an alias or a version has one more.
 const COLONS: usize = 6;
 
-const FUNCTIONS: Step = Step {
-    id: "lambda-functions",
-    title: "Functions",
-    place: Place::Regions,
-    needs: &[],
-    work: Work::Table(Table {
+const FUNCTIONS: Step = regional(
+    "lambda-functions",
+    "Functions",
+    Table {
         source: &Source::List(ask("lambda:ListFunctions", "Functions")),
         details: &[detail("_tags", "lambda:ListTags", &[("function_arn", "{FunctionArn}")], "")],
-        prepare: None,
         resources: &[Resource {
             kind: FUNCTION,
             class: &["Function", "Workload"],
@@ -45,15 +42,14 @@ const FUNCTIONS: Step = Step {
             ],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
-const REST_APIS: Step = Step {
-    id: "apigateway-rest-apis",
-    title: "REST APIs and what they trigger",
-    place: Place::Regions,
-    needs: &[],
-    work: Work::Table(Table {
+const REST_APIS: Step = regional(
+    "apigateway-rest-apis",
+    "REST APIs and what they trigger",
+    Table {
         source: &Source::List(ask("apigateway:GetRestApis", "item|items")),
         details: &[detail("_resources", "apigateway:GetResources", &[("restapi_id", "{id}")], "item|items")],
         prepare: Some(rest_api),
@@ -71,8 +67,8 @@ const REST_APIS: Step = Step {
             ],
             ..Resource::NEW
         }],
-    }),
-};
+    },
+);
 
 /// Adds, as `_functions`, the functions that a method's integration calls.
 fn rest_api(value: &mut Value, _: &Names) {

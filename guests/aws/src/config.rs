@@ -5,7 +5,7 @@ use crate::ec2::{INSTANCE, SECURITY_GROUP, VOLUME};
 use crate::engine::Run;
 use crate::iam::{GROUP, ROLE, USER, add};
 use crate::s3::BUCKET;
-use crate::spec::{Ask, Link, Place, Resource, Sink, Source, Step, Table, Work, ask, ask_with, from, to};
+use crate::spec::{Ask, Link, Resource, Sink, Source, Step, Table, ask, ask_with, from, regional, to};
 use porthole_sdk::StepError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,15 +13,11 @@ use std::collections::BTreeMap;
 /// Rules.
 const RULE: &str = "aws_config_rule";
 
-const RULES: Step = Step {
-    id: "config-rules",
-    title: "Rules of AWS Config",
-    place: Place::Regions,
-    needs: &[],
-    work: Work::Table(Table {
+const RULES: Step = regional(
+    "config-rules",
+    "Rules of AWS Config",
+    Table {
         source: &Source::Code(&["config:DescribeConfigRules", "config:DescribeComplianceByConfigRule"], &[], rules),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: RULE,
             class: &["ControlPolicy"],
@@ -34,8 +30,9 @@ const RULES: Step = Step {
             links: &[from("HAS", "aws_config", ".", "aws_config:{ACCOUNT}")],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
 /// The rules of a region, each with whether it is complied with: two lists, not a question for each rule.
 fn rules(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
@@ -68,19 +65,15 @@ const fn evaluates(other: &'static str, config_type: &'static str, key: &'static
     to("EVALUATES", other, config_type, key).props("complianceType")
 }
 
-const EVALUATIONS: Step = Step {
-    id: "config-evaluations",
-    title: "What rules of AWS Config evaluate",
-    place: Place::Regions,
-    needs: &["config-rules", "iam-users", "iam-groups", "iam-roles"],
-    work: Work::Table(Table {
+const EVALUATIONS: Step = regional(
+    "config-evaluations",
+    "What rules of AWS Config evaluate",
+    Table {
         source: &Source::Code(
             &["config:GetComplianceDetailsByConfigRule"],
             &[(RULE, &["name", "region"]), (USER, &["userId"]), (GROUP, &["groupId"]), (ROLE, &["roleId"])],
             evaluations,
         ),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: RULE,
             emitted: false,
@@ -97,8 +90,10 @@ const EVALUATIONS: Step = Step {
             ],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+)
+.after(&["config-rules", "iam-users", "iam-groups", "iam-roles"]);
 
 /// The results of every rule of the region. What was evaluated becomes a field with the name of its type, so that each type
 /// has a link of its own.

@@ -19,6 +19,9 @@ const CHUNK: usize = 256;
 /// The credential slot.
 pub const SLOT: &str = "aws";
 
+/// What ids were found under, and the ids.
+type Group = (Option<Rc<Item>>, Vec<String>);
+
 /// One step of one region, or of the account.
 pub struct Run<'a> {
     /// What the step works with.
@@ -191,7 +194,7 @@ impl<'a> Run<'a> {
         ask: &Ask,
         sink: &mut Sink<'_>,
     ) -> Result<(), StepError> {
-        let mut groups: BTreeMap<Vec<String>, (Option<Rc<Item>>, Vec<String>)> = BTreeMap::new();
+        let mut groups: BTreeMap<Vec<String>, Group> = BTreeMap::new();
         for item in found {
             let scope = Scope::of(&self.names, item);
             let shared: Result<Vec<_>, _> = ask.arguments.iter().map(|(_, template)| scope.fill(template)).collect();

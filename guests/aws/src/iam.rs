@@ -2,7 +2,7 @@
 
 use crate::path::{self, Names};
 use crate::policy;
-use crate::spec::{Place, Resource, Source, Step, Table, Work, ask, ask_with, detail, from};
+use crate::spec::{Link, Resource, Source, Step, Table, ask, ask_with, detail, from, once};
 use crate::trust;
 use serde_json::Value;
 
@@ -18,14 +18,12 @@ pub const MANAGED_POLICY: &str = "aws_iam_managed_policy";
 pub const INLINE_POLICIES: [&str; 3] = ["aws_iam_user_policy", "aws_iam_group_policy", "aws_iam_role_policy"];
 
 /// What belongs to the service node.
-const OF_IAM: crate::spec::Link = from("HAS", "aws_iam", ".", "aws_iam:{ACCOUNT}");
+const OF_IAM: Link = from("HAS", "aws_iam", ".", "aws_iam:{ACCOUNT}");
 
-const USERS: Step = Step {
-    id: "iam-users",
-    title: "Users",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const USERS: Step = once(
+    "iam-users",
+    "Users",
+    Table {
         source: &Source::List(ask("iam:ListUsers", "ListUsersResult/Users/member")),
         details: &[
             detail("_tags", "iam:ListUserTags", &[("UserName", "{UserName}")], "ListUserTagsResult/Tags/member"),
@@ -60,8 +58,8 @@ const USERS: Step = Step {
                 ..Resource::NEW
             },
         ],
-    }),
-};
+    },
+);
 
 /// Whether there is a second factor, and the day of the last log-in: the minute would change the user in every run.
 fn user(value: &mut Value, _: &Names) {
@@ -83,15 +81,11 @@ pub fn add(value: &mut Value, field: &str, new: Option<Value>) {
     }
 }
 
-const GROUPS: Step = Step {
-    id: "iam-groups",
-    title: "Groups",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const GROUPS: Step = once(
+    "iam-groups",
+    "Groups",
+    Table {
         source: &Source::List(ask("iam:ListGroups", "ListGroupsResult/Groups/member")),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: GROUP,
             class: &["UserGroup"],
@@ -101,15 +95,14 @@ const GROUPS: Step = Step {
             links: &[OF_IAM],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
-const ROLES: Step = Step {
-    id: "iam-roles",
-    title: "Roles",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const ROLES: Step = once(
+    "iam-roles",
+    "Roles",
+    Table {
         source: &Source::List(ask("iam:ListRoles", "ListRolesResult/Roles/member")),
         details: &[detail("_role", "iam:GetRole", &[("RoleName", "{RoleName}")], "")],
         prepare: Some(role),
@@ -127,8 +120,8 @@ const ROLES: Step = Step {
             links: &[OF_IAM],
             ..Resource::NEW
         }],
-    }),
-};
+    },
+);
 
 /// The trust policy without external ids, the principals in it that name nobody, and the day of the last use.
 fn role(value: &mut Value, _: &Names) {
@@ -143,12 +136,10 @@ fn role(value: &mut Value, _: &Names) {
     }
 }
 
-const MANAGED_POLICIES: Step = Step {
-    id: "iam-managed-policies",
-    title: "Managed policies",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const MANAGED_POLICIES: Step = once(
+    "iam-managed-policies",
+    "Managed policies",
+    Table {
         source: &Source::Lists(&[
             ask_with(
                 "iam:ListPolicies",
@@ -180,8 +171,8 @@ const MANAGED_POLICIES: Step = Step {
             links: &[OF_IAM],
             ..Resource::NEW
         }],
-    }),
-};
+    },
+);
 
 fn managed_policy(value: &mut Value, _: &Names) {
     document(value, "_version/GetPolicyVersionResult/PolicyVersion/Document");
@@ -200,12 +191,10 @@ fn inline_policy(value: &mut Value, _: &Names) {
 /// The step of the inline policies of one kind of principal, which is all that their names differ in.
 macro_rules! inline_policies {
     ($step:ident, $of:ident, $Kind:literal, $kind:literal) => {
-        const $step: Step = Step {
-            id: concat!("iam-", $kind, "-policies"),
-            title: concat!("Inline policies of ", $kind, "s"),
-            place: Place::Account,
-            needs: &[concat!("iam-", $kind, "s")],
-            work: Work::Table(Table {
+        const $step: Step = once(
+            concat!("iam-", $kind, "-policies"),
+            concat!("Inline policies of ", $kind, "s"),
+            Table {
                 source: &Source::Each(
                     &Source::Stored($of, &["name"]),
                     ask_with(
@@ -230,26 +219,23 @@ macro_rules! inline_policies {
                     links: &[OF_IAM, from("HAS", $of, ".", "{^KEY}")],
                     ..Resource::NEW
                 }],
-            }),
-        };
+            },
+        )
+        .after(&[concat!("iam-", $kind, "s")]);
     };
 }
 inline_policies!(USER_POLICIES, USER, "User", "user");
 inline_policies!(GROUP_POLICIES, GROUP, "Group", "group");
 inline_policies!(ROLE_POLICIES, ROLE, "Role", "role");
 
-const MEMBERSHIPS: Step = Step {
-    id: "iam-memberships",
-    title: "Members of groups",
-    place: Place::Account,
-    needs: &["iam-groups", "iam-users"],
-    work: Work::Table(Table {
+const MEMBERSHIPS: Step = once(
+    "iam-memberships",
+    "Members of groups",
+    Table {
         source: &Source::Each(
             &Source::Stored(GROUP, &["name"]),
             ask_with("iam:GetGroup", &[("GroupName", "{name}")], "GetGroupResult/Users/member"),
         ),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: USER,
             emitted: false,
@@ -257,18 +243,16 @@ const MEMBERSHIPS: Step = Step {
             links: &[from("CONTAINS", GROUP, ".", "{^KEY}")],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+)
+.after(&["iam-groups", "iam-users"]);
 
-const SAML_PROVIDERS: Step = Step {
-    id: "iam-saml-providers",
-    title: "SAML providers",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const SAML_PROVIDERS: Step = once(
+    "iam-saml-providers",
+    "SAML providers",
+    Table {
         source: &Source::List(ask("iam:ListSAMLProviders", "ListSAMLProvidersResult/SAMLProviderList/member")),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: "aws_iam_saml_provider",
             class: &["Service"],
@@ -277,21 +261,18 @@ const SAML_PROVIDERS: Step = Step {
             links: &[OF_IAM],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
-const OIDC_PROVIDERS: Step = Step {
-    id: "iam-oidc-providers",
-    title: "OpenID Connect providers",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const OIDC_PROVIDERS: Step = once(
+    "iam-oidc-providers",
+    "OpenID Connect providers",
+    Table {
         source: &Source::List(ask(
             "iam:ListOpenIDConnectProviders",
             "ListOpenIDConnectProvidersResult/OpenIDConnectProviderList/member",
         )),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: "aws_iam_oidc_provider",
             class: &["Service"],
@@ -299,18 +280,15 @@ const OIDC_PROVIDERS: Step = Step {
             props: "arn=Arn",
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
-const PASSWORD_POLICY: Step = Step {
-    id: "iam-password-policy",
-    title: "Password policy",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const PASSWORD_POLICY: Step = once(
+    "iam-password-policy",
+    "Password policy",
+    Table {
         source: &Source::List(ask("iam:GetAccountPasswordPolicy", "GetAccountPasswordPolicyResult/PasswordPolicy")),
-        details: &[],
-        prepare: None,
         resources: &[Resource {
             kind: "aws_iam_account_password_policy",
             class: &["PasswordPolicy"],
@@ -324,8 +302,9 @@ const PASSWORD_POLICY: Step = Step {
             links: &[from("HAS", "aws_account", ".", "arn:{P}:iam::{ACCOUNT}:root")],
             ..Resource::NEW
         }],
-    }),
-};
+        ..Table::NEW
+    },
+);
 
 /// The steps of IAM that are tables.
 pub const STEPS: &[&Step] = &[

@@ -6,7 +6,8 @@
 //! - [`reply`] reads what AWS answers, JSON or XML, as one tree; [`path`] finds places in it.
 //! - [`account`] is the first step, [`steps`] the table of all; [`iam`], [`ec2`], [`api`], [`s3`], [`config`] are the
 //!   base, [`services`] the further services: tables alone.
-//! - [`policy`], [`trust`] and [`delegation`] say who can assume which role; pure. [`assume`] is the step.
+//! - [`policy`], [`trust`] and [`delegation`] say who can assume which role; pure. [`assume`] is the step,
+//!   [`identities`] what it reads back.
 //!
 //! Keys are ARNs wherever AWS has one. Relationships whose far end nobody may have collected carry it ([`carried`]).
 
@@ -22,6 +23,7 @@ pub mod ec2;
 pub mod engine;
 pub mod firewall;
 pub mod iam;
+pub mod identities;
 pub mod path;
 pub mod policy;
 pub mod reply;

@@ -4,7 +4,7 @@ use crate::engine::Run;
 use crate::iam::add;
 use crate::path::{self, Names};
 use crate::policy;
-use crate::spec::{Detail, Place, Resource, Sink, Source, Step, Table, Work, ask, detail, from, to};
+use crate::spec::{Detail, Resource, Sink, Source, Step, Table, ask, detail, from, once, to};
 use porthole_sdk::StepError;
 use serde_json::Value;
 
@@ -21,12 +21,10 @@ const fn about(field: &'static str, operation: &'static str) -> Detail {
     detail(field, operation, WHERE, "")
 }
 
-const BUCKETS: Step = Step {
-    id: "s3-buckets",
-    title: "Buckets",
-    place: Place::Account,
-    needs: &[],
-    work: Work::Table(Table {
+const BUCKETS: Step = once(
+    "s3-buckets",
+    "Buckets",
+    Table {
         source: &Source::Code(&["s3:ListBuckets", "s3:GetBucketLocation"], &[], buckets),
         details: &[
             about("_acl", "s3:GetBucketAcl"),
@@ -73,8 +71,8 @@ const BUCKETS: Step = Step {
             ],
             ..Resource::NEW
         }],
-    }),
-};
+    },
+);
 
 /// All buckets, with `_region`, where each is. A listing that doesn't say it is asked about bucket by bucket.
 fn buckets(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
@@ -116,7 +114,7 @@ fn bucket(value: &mut Value, names: &Names) {
     let by_policy = says("_policyStatus/IsPublic") && !says("_block/RestrictPublicBuckets");
     // Of a bucket that couldn't be asked about all of them it isn't said.
     let is_known = ["_acl", "_policyStatus", "_block"].iter().all(|field| value.get(field).is_some());
-    let is_public = is_known.then(|| !everybody.is_empty() || by_policy);
+    let is_public = is_known.then_some(!everybody.is_empty() || by_policy);
     let encrypted = value
         .get("_encryption")
         .map(|e| path::text(e, "Rule/ApplyServerSideEncryptionByDefault/SSEAlgorithm").is_some());
@@ -134,12 +132,10 @@ fn bucket(value: &mut Value, names: &Names) {
     add(value, "_everybody", Some(Value::Array(everybody)));
 }
 
-const BUCKET_POLICIES: Step = Step {
-    id: "s3-bucket-policies",
-    title: "Bucket policies",
-    place: Place::Account,
-    needs: &["s3-buckets"],
-    work: Work::Table(Table {
+const BUCKET_POLICIES: Step = once(
+    "s3-bucket-policies",
+    "Bucket policies",
+    Table {
         source: &Source::Stored(BUCKET, &["name", "region"]),
         details: &[detail("_document", "s3:GetBucketPolicy", &[("region", "{region}"), ("bucket", "{name}")], "")],
         prepare: Some(bucket_policy),
@@ -153,8 +149,9 @@ const BUCKET_POLICIES: Step = Step {
             links: &[from("HAS", BUCKET, ".", "arn:{P}:s3:::{name}")],
             ..Resource::NEW
         }],
-    }),
-};
+    },
+)
+.after(&["s3-buckets"]);
 
 fn bucket_policy(value: &mut Value, _: &Names) {
     let document = value.get("_document").filter(|document| document.is_object()).map(policy::shown);

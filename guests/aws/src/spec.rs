@@ -237,6 +237,16 @@ pub enum Place {
     Commercial,
     /// Once for each region that is switched on.
     Regions,
+    /// Once for each of these regions that is switched on: the others don't have the service.
+    Some(&'static [&'static str]),
+}
+
+impl Place {
+    /// It runs in regions.
+    #[must_use]
+    pub const fn is_regional(self) -> bool {
+        matches!(self, Self::Regions | Self::Some(_))
+    }
 }
 
 /// A step. The same as in `manifest.toml`; a test compares.
@@ -270,6 +280,12 @@ impl Step {
     #[must_use]
     pub const fn after(self, needs: &'static [&'static str]) -> Self {
         Self { needs, ..self }
+    }
+
+    /// Only in the regions that have the service.
+    #[must_use]
+    pub const fn only_in(self, regions: &'static [&'static str]) -> Self {
+        Self { place: Place::Some(regions), ..self }
     }
 
     /// Only in the partition that has the service.

@@ -37,6 +37,9 @@ impl Steps for Aws {
     fn partitions(&self, cx: &Cx<'_>, step: &str) -> Result<Vec<String>, StepError> {
         match find(step)?.place {
             Place::Regions => account::regions(cx),
+            Place::Some(with) => {
+                Ok(account::regions(cx)?.into_iter().filter(|region| with.contains(&region.as_str())).collect())
+            }
             Place::Account | Place::Commercial => Err(StepError::not_partitioned(step)),
         }
     }

@@ -44,7 +44,7 @@ impl Declared {
         if step.id != account::STEP.id {
             declared.read(&(account::ACCOUNT, account::READ));
         }
-        if step.place == Place::Regions {
+        if step.place.is_regional() {
             declared.uses("ec2:DescribeRegions");
         }
         match &step.work {
@@ -86,7 +86,7 @@ impl Declared {
             Source::Lists(asks) => asks.iter().for_each(|ask| self.ask(ask)),
             Source::Stored(kind, properties) => {
                 self.read(&(kind, properties));
-                if place == Place::Regions {
+                if place.is_regional() {
                     self.read(&(kind, &["region"]));
                 }
             }
@@ -140,7 +140,7 @@ fn expected() -> String {
             let needs: Vec<_> = [account::STEP.id].iter().chain(step.needs).collect();
             writeln!(text, "needs = {needs:?}").unwrap();
         }
-        if step.place == Place::Regions {
+        if step.place.is_regional() {
             text.push_str("partitioned = true\n");
         }
         let reads = declared.reads.iter().map(|(kind, properties)| {
@@ -238,7 +238,7 @@ fn every_ask_gives_what_its_operation_declares() {
             let (required, allowed) = arguments(row);
             let mut given: BTreeSet<String> = ask.arguments.iter().map(|(name, _)| (*name).to_owned()).collect();
             given.extend(batch.map(str::to_owned));
-            if step.place == Place::Regions {
+            if step.place.is_regional() {
                 given.insert("region".to_owned());
             }
             assert!(required.is_subset(&given), "{}: needs {required:?}, is given {given:?}", ask.operation);

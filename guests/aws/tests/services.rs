@@ -10,6 +10,7 @@
 mod common;
 
 use common::{ACCOUNT, answer, aws, bare, ends, run, run_region, xml};
+use porthole_aws::Aws;
 use porthole_sdk::testing::MemoryHost;
 use serde_json::{Value, json};
 
@@ -260,7 +261,11 @@ fn distributions_lead_to_buckets_apis_functions_and_certificates() {
 }
 
 #[test]
-fn services_that_a_partition_lacks_are_not_asked() {
+fn services_that_a_partition_or_a_region_lacks_are_not_asked() {
+    let named = json!({"partition": "aws", "regions": "ca-west-1 eu-west-1"});
+    for (step, regions) in [("workspaces", ["eu-west-1"].as_slice()), ("sqs-queues", &["ca-west-1", "eu-west-1"])] {
+        assert_eq!(bare().config(named.clone()).partitions(&Aws, step).unwrap(), regions);
+    }
     let config = json!({"partition": "aws-cn", "regions": "all", "organization": "no", "sts_region": "cn-north-1"});
     let host = bare().config(config).stored("aws_account", "a", json!({"accountId": ACCOUNT, "collected": true}));
     for step in ["waf-web-acls", "route53-domains"] {

@@ -1,11 +1,11 @@
-//! The rest of EC2: addresses, interfaces, gateways, routes, images, snapshots.
+//! The rest of the network: addresses, interfaces, gateways, routes, network ACLs, flow logs.
 
-use crate::ec2::{INSTANCE, OF_EC2, SUBNET, VOLUME, VPC};
+use crate::ec2::{INSTANCE, OF_EC2, SUBNET, VPC};
 use crate::engine::Run;
 use crate::iam::add;
 use crate::path::{self, Names};
 use crate::s3::BUCKET;
-use crate::spec::{Resource, Sink, Source, Step, Table, ask, detail, from, regional, to};
+use crate::spec::{Resource, Sink, Source, Step, Table, ask, from, regional, to};
 use porthole_sdk::StepError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -152,79 +152,6 @@ const VPN_CONNECTIONS: Step = regional(
         ..Table::NEW
     },
 );
-
-const KEY_PAIRS: Step = regional(
-    "ec2-key-pairs",
-    "Key pairs",
-    Table {
-        source: &Source::List(ask("ec2:DescribeKeyPairs", "keySet/item")),
-        resources: &[Resource {
-            kind: "aws_key_pair",
-            class: &["AccessKey"],
-            key: "arn:{P}:ec2:{REGION}:{ACCOUNT}:key-pair/{keyPairId}",
-            name: "keyName",
-            props: "keyPairId name=keyName keyType fingerprint=keyFingerprint @createdOn=createTime",
-            tags: TAGS,
-            links: &[OF_EC2],
-            ..Resource::NEW
-        }],
-        ..Table::NEW
-    },
-);
-
-const IMAGES: Step = regional(
-    "ec2-images",
-    "Machine images",
-    Table {
-        source: &Source::List(ask("ec2:DescribeImages", "imagesSet/item")),
-        resources: &[Resource {
-            kind: "aws_ami",
-            class: &["Image"],
-            when: "imageOwnerId={ACCOUNT}",
-            key: "arn:{P}:ec2:{REGION}::image/{imageId}",
-            name: "name|imageId",
-            props: "imageId name description state=imageState ?public=isPublic architecture platformDetails rootDeviceType \
-                    @createdOn=creationDate *snapshotIds=blockDeviceMapping/item/ebs/snapshotId",
-            tags: TAGS,
-            links: &[OF_EC2],
-            ..Resource::NEW
-        }],
-        ..Table::NEW
-    },
-);
-
-const SNAPSHOTS: Step = regional(
-    "ec2-snapshots",
-    "Snapshots of volumes",
-    Table {
-        source: &Source::List(ask("ec2:DescribeSnapshots", "snapshotSet/item")),
-        details: &[detail(
-            "_shared",
-            "ec2:DescribeSnapshotAttribute",
-            &[("SnapshotId", "{snapshotId}")],
-            "createVolumePermission/item",
-        )],
-        prepare: Some(snapshot),
-        resources: &[Resource {
-            kind: "aws_ebs_snapshot",
-            class: &["DataStore", "Disk", "Image"],
-            when: "ownerId={ACCOUNT}",
-            key: "arn:{P}:ec2:{REGION}::snapshot/{snapshotId}",
-            name: "tag|snapshotId",
-            props: "snapshotId volumeId state=status #sizeGb=volumeSize ?encrypted kmsKeyId description @createdOn=startTime \
-                    ?public=_public *sharedWith=_shared/userId",
-            tags: TAGS,
-            links: &[from("HAS", VOLUME, ".", "arn:{P}:ec2:{REGION}:{ACCOUNT}:volume/{volumeId}")],
-            ..Resource::NEW
-        }],
-    },
-);
-
-/// Everybody may make a volume of it.
-fn snapshot(value: &mut Value, _: &Names) {
-    let shared = value.get("_shared").map(|list| path::each(list, "group").into_iter().any(|group| group == "all"));
-    add(value, "_public", shared.map(Value::Bool));
-}
 
 const FLOW_LOGS: Step = regional(
     "ec2-flow-logs",
@@ -388,9 +315,6 @@ pub const STEPS: &[&Step] = &[
     &NAT_GATEWAYS,
     &VPN_GATEWAYS,
     &VPN_CONNECTIONS,
-    &KEY_PAIRS,
-    &IMAGES,
-    &SNAPSHOTS,
     &FLOW_LOGS,
     &NETWORK_ACLS,
     &ROUTE_TABLES,

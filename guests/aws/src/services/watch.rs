@@ -181,6 +181,24 @@ const DETECTOR_FINDINGS: Step = regional(
 )
 .after(&["guardduty-detectors"]);
 
+/// The regions that have Inspector Classic.
+const INSPECTOR: &[&str] = &[
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-2",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
+
 const ASSESSMENTS: Step = regional(
     "inspector-assessments",
     "Runs of Inspector Classic",
@@ -203,7 +221,8 @@ const ASSESSMENTS: Step = regional(
         }],
         ..Table::NEW
     },
-);
+)
+.only_in(INSPECTOR);
 
 const ASSESSMENT_FINDINGS: Step = regional(
     "inspector-findings",
@@ -231,7 +250,8 @@ const ASSESSMENT_FINDINGS: Step = regional(
         }],
         ..Table::NEW
     },
-);
+)
+.only_in(INSPECTOR);
 
 fn assessment_finding(value: &mut Value, _: &Names) {
     let run = arn(value, "serviceAttributes/assessmentRunArn");

@@ -57,6 +57,30 @@ const STACKS: Step = regional(
     },
 );
 
+/// The regions that have WorkSpaces.
+const WITH_WORKSPACES: &[&str] = &[
+    "af-south-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-5",
+    "ca-central-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-2",
+];
+
 const BUNDLES: Step = regional(
     "workspaces-bundles",
     "Bundles of WorkSpaces",
@@ -74,7 +98,7 @@ const BUNDLES: Step = regional(
         }],
         ..Table::NEW
     },
-);
+).only_in(WITH_WORKSPACES);
 
 const WORKSPACES: Step = regional(
     "workspaces",
@@ -101,7 +125,8 @@ const WORKSPACES: Step = regional(
         }],
         ..Table::NEW
     },
-);
+)
+.only_in(WITH_WORKSPACES);
 
 /// The steps.
 pub const STEPS: &[&Step] = &[&SCALING_GROUPS, &STACKS, &BUNDLES, &WORKSPACES];
