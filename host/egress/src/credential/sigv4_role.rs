@@ -11,6 +11,7 @@ use super::sigv4::{self, Keys, Signable};
 use super::token::Token;
 use super::token_url::token_url;
 use super::transport::TokenReply;
+use crate::error_code::ErrorCode;
 use crate::secret::{PlatformKey, cut};
 use porthole_model::id::Slot;
 use std::sync::Arc;
@@ -135,9 +136,14 @@ impl Role<'_> {
     fn refused(&self, reply: &TokenReply) -> CredentialFault {
         let text = std::str::from_utf8(reply.body()).unwrap_or_default();
         let said = |name| element(text, name).unwrap_or_default();
+        // A request to wait comes as a 400.
+        let status = match ErrorCode::of(said("Code")) {
+            ErrorCode::Limit => 429,
+            _ => reply.status,
+        };
         let said = format!("{}: {}", said("Code"), said("Message"));
         let message = cut(&self.exchange.reflections.scrub_text(&said), MAX_MESSAGE_CHARS);
-        CredentialFault::TokenEndpoint { slot: self.exchange.slot.clone(), status: reply.status, message }
+        CredentialFault::TokenEndpoint { slot: self.exchange.slot.clone(), status, message }
     }
 }
 

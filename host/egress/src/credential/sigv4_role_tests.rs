@@ -112,6 +112,20 @@ async fn an_action_that_is_in_no_session_is_not_signed_and_refusals_are_told() {
 }
 
 #[tokio::test]
+async fn a_request_to_wait_is_worth_another_try() {
+    let world = role().await;
+    let slow =
+        (400, "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>");
+    let endpoint = Endpoint::answering(&[slow, DENIED, slow]);
+    for _ in 0..2 {
+        let request = request(Some("iam:ListUsers"));
+        let fault = world.credentials.authorize(&world.slot, &request, &endpoint).await.unwrap_err();
+        assert!(fault.is_retryable(), "{fault}");
+    }
+    assert_eq!(endpoint.count(), 3);
+}
+
+#[tokio::test]
 async fn without_a_key_of_the_platform_nothing_is_sent() {
     let secret =
         serde_json::json!({ "role_arn": "arn:aws:iam::111122223333:role/p", "external_id": "the-external-id" });
