@@ -22,7 +22,7 @@ build:
 # Build the guests: core WebAssembly that `porthole module pack` makes components of.
 guests:
     cd guests && CARGO_TARGET_DIR={{guests_target}} cargo build --quiet --release --target wasm32-unknown-unknown \
-        -p porthole-github -p porthole-hostile -p porthole-bench-items -p porthole-bench-directory
+        -p porthole-github -p porthole-aws -p porthole-hostile -p porthole-bench-items -p porthole-bench-directory
 
 # The whole main job on this machine: no account, no network, a private Postgres, a fake GitHub.
 demo: build guests
@@ -46,7 +46,7 @@ test-host *args:
 
 # The guests' unit tests, natively.
 test-guests:
-    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo test --quiet -p porthole-sdk -p porthole-github -p porthole-bench-items -p porthole-bench-directory
+    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo test --quiet -p porthole-sdk -p porthole-github -p porthole-aws -p porthole-bench-items -p porthole-bench-directory
 
 # Recorded API replies for the tests (npm, outside the checkout); without npm those tests say that they skip.
 octokit:
@@ -69,7 +69,7 @@ fmt-check:
 # Lints, warnings are errors.
 lint:
     cargo clippy --quiet --workspace --all-targets -- -D warnings
-    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo clippy --quiet -p porthole-sdk -p porthole-github -p porthole-bench-items -p porthole-bench-directory -- -D warnings
+    cd guests && CARGO_TARGET_DIR={{guests_target}} cargo clippy --quiet -p porthole-sdk -p porthole-github -p porthole-aws -p porthole-bench-items -p porthole-bench-directory -- -D warnings
 
 # Licences, sources and bans of all dependencies (needs cargo-deny).
 deny:

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use flate2::read::MultiGzDecoder;
 use porthole_model::grant::Grant;
 use porthole_model::run::Outcome;
 use porthole_store::grants;
@@ -13,6 +14,7 @@ use porthole_tests::aws_bed::{AwsBed, Expected};
 use porthole_tests::world::{World, WorldBuilder, packed};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 /// The first step that isn't of the base scope.
@@ -189,7 +191,9 @@ async fn an_open_role_is_refused_and_secrets_stay_out() {
     let run = world.record(&transcript).await.unwrap();
     let complaints = world.complaints(run.id).await.unwrap();
     assert_eq!(run.outcome, Some(Outcome::Succeeded), "{}\n{complaints:#?}", run.message);
-    let mut seen = std::fs::read_to_string(&transcript).unwrap();
+    let mut seen = String::new();
+    let file = std::fs::File::open(&transcript).unwrap();
+    MultiGzDecoder::new(file).read_to_string(&mut seen).unwrap();
     seen.push_str(&serde_json::to_string(&world.graph().await.unwrap()).unwrap());
     assert!(seen.contains("acme-full") && seen.len() > 100_000);
     for secret in [&told.canary, &told.external_ids[account], &told.reader.secret] {

@@ -447,3 +447,32 @@ fn jobs_of_every_status_and_findings_of_every_detector() {
         arn("ec2", "instance/i-1")
     );
 }
+
+#[test]
+fn names_lead_to_what_was_collected() {
+    let (record, balancer) =
+        ("arn:aws:route53:::hostedzone/Z1:a:A:-", arn("elasticloadbalancing", "loadbalancer/app/x/1"));
+    let host = aws()
+        .stored("aws_route53_record", record, json!({"aliasTarget": "dualstack.X-1.eu-west-1.elb.amazonaws.com."}))
+        .stored("aws_route53_record", "other", json!({"values": ["192.0.2.1", "192.0.2.9"]}))
+        .stored("aws_alb", &balancer, json!({"dnsName": "x-1.eu-west-1.elb.amazonaws.com"}))
+        .stored("aws_ec2_instance", "i-1", json!({"publicIpAddress": "192.0.2.1"}))
+        .stored("aws_ec2_instance", "i-2", json!({}));
+    let host = ["aws_elb", "aws_nlb", "aws_cloudfront_distribution"].iter().fold(host, |host, kind| host.reads(kind));
+    run(&host, "route53-connections").unwrap();
+    assert_eq!(ends(&host.relationships("aws_route53_record_connects_aws_alb")), [(record, balancer.as_str())]);
+    assert_eq!(ends(&host.relationships("aws_route53_record_connects_aws_ec2_instance")), [("other", "i-1")]);
+    assert!(host.calls().is_empty());
+}
+
+#[test]
+fn instances_use_key_pairs_by_name() {
+    let host = aws()
+        .stored("aws_key_pair", "pair", json!({"name": "k", "region": "eu-west-1"}))
+        .stored("aws_key_pair", "elsewhere", json!({"name": "k", "region": "us-east-1"}))
+        .stored("aws_ec2_instance", "i-1", json!({"keyName": "k", "region": "eu-west-1"}))
+        .stored("aws_ec2_instance", "i-2", json!({"keyName": "gone", "region": "eu-west-1"}))
+        .stored("aws_ec2_instance", "i-3", json!({"keyName": "k", "region": "us-east-1"}));
+    run_region(&host, "ec2-instance-keys").unwrap();
+    assert_eq!(ends(&host.relationships("aws_ec2_instance_uses_aws_key_pair")), [("i-1", "pair")]);
+}

@@ -156,3 +156,7 @@ fn endpoint(template: &Template) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "signed_tests.rs"]
+mod tests;

@@ -1,13 +1,16 @@
 //! Names: zones, records and registered domains of Route 53.
 
+use crate::ec2::INSTANCE;
 use crate::engine::Run;
 use crate::iam::add;
 use crate::path::{self, Item, Names};
-use crate::spec::{Ask, Resource, Sink, Source, Step, Table, ask, ask_with, detail, from, once};
+use crate::spec::{Ask, Resource, Sink, Source, Step, Table, ask, ask_with, detail, from, once, to};
 use porthole_sdk::StepError;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const ZONE: &str = "aws_route53_zone";
+const RECORD: &str = "aws_route53_record";
 
 const ZONES: Step = once(
     "route53-zones",
@@ -70,7 +73,7 @@ const RECORDS: Step = once(
         source: &Source::Code(&["route53:ListResourceRecordSets"], &[(ZONE, &["zoneId"])], records),
         prepare: Some(record),
         resources: &[Resource {
-            kind: "aws_route53_record",
+            kind: RECORD,
             class: &["DomainRecord"],
             key: "{^KEY}:{_name}:{Type}:{_set}",
             name: "_name",
@@ -160,8 +163,78 @@ const DOMAINS: Step = once(
 )
 .commercial();
 
+/// What a name may lead to: the type, and the property that has the name or the address.
+const TARGETS: [(&str, &str); 5] = [
+    ("aws_elb", "dnsName"),
+    ("aws_alb", "dnsName"),
+    ("aws_nlb", "dnsName"),
+    ("aws_cloudfront_distribution", "domainName"),
+    (INSTANCE, "publicIpAddress"),
+];
+
+const CONNECTIONS: Step = once(
+    "route53-connections",
+    "What DNS records lead to",
+    Table {
+        source: &Source::Code(
+            &[],
+            &[
+                (RECORD, &["values", "aliasTarget"]),
+                ("aws_elb", &["dnsName"]),
+                ("aws_alb", &["dnsName"]),
+                ("aws_nlb", &["dnsName"]),
+                ("aws_cloudfront_distribution", &["domainName"]),
+                (INSTANCE, &["publicIpAddress"]),
+            ],
+            connections,
+        ),
+        resources: &[Resource {
+            kind: RECORD,
+            emitted: false,
+            key: "{KEY}",
+            links: &[
+                to("CONNECTS", "aws_elb", "aws_elb", "{.}"),
+                to("CONNECTS", "aws_alb", "aws_alb", "{.}"),
+                to("CONNECTS", "aws_nlb", "aws_nlb", "{.}"),
+                to("CONNECTS", "aws_cloudfront_distribution", "aws_cloudfront_distribution", "{.}"),
+                to("CONNECTS", INSTANCE, INSTANCE, "{.}"),
+            ],
+            ..Resource::NEW
+        }],
+        ..Table::NEW
+    },
+)
+.after(&["route53-records", "elb-classic", "elb-load-balancers", "cloudfront-distributions", "ec2-instances"]);
+
+/// The records, each with what its values or its alias lead to: a field with the keys of each type.
+fn connections(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
+    let mut known = Vec::new();
+    for (kind, property) in TARGETS {
+        let by_name = run.keys_by(property, kind)?.into_iter().map(|(name, key)| (plain(&name), key));
+        known.push((kind, by_name.collect::<BTreeMap<_, _>>()));
+    }
+    run.stored(RECORD, &mut |mut records| {
+        for record in &mut records {
+            let names = path::each(&record.value, "values + aliasTarget").into_iter().filter_map(Value::as_str);
+            let names: Vec<_> = names.map(plain).filter(|name| !name.is_empty()).collect();
+            for (kind, keys) in &known {
+                let found: Vec<_> = names.iter().filter_map(|name| keys.get(name)).collect();
+                add(&mut record.value, kind, Some(json!(found)));
+            }
+        }
+        sink(records)
+    })
+}
+
+/// A name as both sides of a comparison are written: small, without the dot at its end and without what an alias puts before
+/// a load balancer's name.
+fn plain(name: &str) -> String {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.strip_prefix("dualstack.").map(str::to_owned).unwrap_or(name)
+}
+
 /// The steps.
-pub const STEPS: &[&Step] = &[&ZONES, &RECORDS, &DOMAINS];
+pub const STEPS: &[&Step] = &[&ZONES, &RECORDS, &DOMAINS, &CONNECTIONS];
 
 #[cfg(test)]
 mod tests {

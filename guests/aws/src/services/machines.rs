@@ -1,11 +1,14 @@
 //! What machines are made of: images, snapshots, key pairs.
 
-use crate::ec2::{OF_EC2, VOLUME};
+use crate::ec2::{INSTANCE, OF_EC2, VOLUME};
+use crate::engine::Run;
 use crate::iam::add;
 use crate::path::{self, Names};
-use crate::spec::{Resource, Source, Step, Table, ask, detail, from, regional};
+use crate::spec::{Resource, Sink, Source, Step, Table, ask, detail, from, regional, to};
+use porthole_sdk::StepError;
 use serde_json::Value;
 
+const KEY_PAIR: &str = "aws_key_pair";
 const TAGS: &str = "tagSet/item key value";
 
 const KEY_PAIRS: Step = regional(
@@ -14,7 +17,7 @@ const KEY_PAIRS: Step = regional(
     Table {
         source: &Source::List(ask("ec2:DescribeKeyPairs", "keySet/item")),
         resources: &[Resource {
-            kind: "aws_key_pair",
+            kind: KEY_PAIR,
             class: &["AccessKey"],
             key: "arn:{P}:ec2:{REGION}:{ACCOUNT}:key-pair/{keyPairId}",
             name: "keyName",
@@ -81,5 +84,38 @@ fn snapshot(value: &mut Value, _: &Names) {
     add(value, "_public", shared.map(Value::Bool));
 }
 
+const INSTANCE_KEYS: Step = regional(
+    "ec2-instance-keys",
+    "Key pairs of instances",
+    Table {
+        source: &Source::Code(
+            &[],
+            &[(KEY_PAIR, &["name", "region"]), (INSTANCE, &["keyName", "region"])],
+            instance_keys,
+        ),
+        resources: &[Resource {
+            kind: INSTANCE,
+            emitted: false,
+            key: "{KEY}",
+            links: &[to("USES", KEY_PAIR, ".", "{_pair}")],
+            ..Resource::NEW
+        }],
+        ..Table::NEW
+    },
+)
+.after(&["ec2-key-pairs", "ec2-instances"]);
+
+/// The instances of the region with the key of their key pair as `_pair`: EC2 names it, and its id is only in the other list.
+fn instance_keys(run: &Run<'_>, sink: &mut Sink<'_>) -> Result<(), StepError> {
+    let pairs = run.keys_by("name", KEY_PAIR)?;
+    run.stored(INSTANCE, &mut |mut instances| {
+        for instance in &mut instances {
+            let pair = pairs.get(&instance.text("keyName")).cloned();
+            add(&mut instance.value, "_pair", pair.map(Value::String));
+        }
+        sink(instances)
+    })
+}
+
 /// The steps.
-pub const STEPS: &[&Step] = &[&KEY_PAIRS, &IMAGES, &SNAPSHOTS];
+pub const STEPS: &[&Step] = &[&KEY_PAIRS, &IMAGES, &SNAPSHOTS, &INSTANCE_KEYS];
