@@ -25,7 +25,7 @@ show_line "porthole grant policy acme/aws --format cloudformation > $work/role.j
 show_line "grep -A 16 '\"Statement\"' $work/role.json | head -n 12; echo '  …'"
 show_line "sed -n '/AssumeRolePolicyDocument/,/Version/p' $work/role.json"
 
-title "4. The administrator gives back the role's name. It is no secret, and there is no other one"
+title "4. The administrator makes the role and gives back its name: no secret changes hands"
 trust_instance acme/aws
 show porthole credential set acme/aws --slot aws --method role --field "role_arn=$role"
 
@@ -61,6 +61,6 @@ sessions, violations = (json.loads((pathlib.Path(sys.argv[1]) / name).read_text(
 sessions = [s for s in sessions if ":assumed-role/porthole/" in s["arn"]]
 actions = {action for s in sessions for p in s["policies"] for t in p["Statement"] for action in t["Action"]}
 print(f"sessions of the role: {len(sessions)}, all with the external id: {all(s['external_id'] for s in sessions)}")
-print(f"actions that their session policies allow: {len(actions)}")
+print(f"actions that their session policies allow: {len(actions)}, those of the granted operations")
 print(f"requests that could have changed something, or that nobody may make: {len(violations)}")
 PY
