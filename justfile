@@ -28,6 +28,14 @@ guests:
 demo: build guests
     scripts/demo.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}}
 
+# The same for the AWS module, against an emulator of AWS that checks every signature, role and session policy.
+demo-aws: build guests aws-emulator
+    scripts/demo-aws.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}}
+
+# A shell in which `porthole` works against that emulator: worker, module, tenant and instance are there.
+aws-bed: build guests aws-emulator
+    scripts/aws-bed.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}}
+
 # Everything that has to hold: formatting, lints, guests' unit tests, the host's tests.
 test: fmt-check build guests lint octokit aws-emulator test-guests test-host
 
@@ -80,3 +88,7 @@ build-release:
 # One large organisation through the whole path; prints wall time and memory peaks.
 load repos='20000' members='5000' teams='500' *steps_off: build guests
     scripts/load.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{repos}} {{members}} {{teams}} {{steps_off}}
+
+# One large AWS account through the whole path, twice; prints requests, wall time, CPU, memory peaks, and checks the counts.
+load-aws resources='50000': build guests
+    scripts/load-aws.sh {{target / 'debug'}} {{guests_target / 'wasm32-unknown-unknown/release'}} {{resources}}

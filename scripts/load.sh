@@ -8,15 +8,7 @@ shift 5
 start_fake --rate-limit 100000000 --repos "$repos" --members "$members" --teams "$teams"
 start_worker
 porthole status --wait 60 > /dev/null
-porthole module pack --manifest guests/github/manifest.toml --wasm "$guests/porthole_github.wasm" --out "$work/github.porthole" > /dev/null
-for who in publisher ada ben; do porthole module keygen --out "$work/$who.key" > /dev/null; done
-porthole publisher add porthole --key "$work/publisher.key.pub" > /dev/null
-porthole module sign "$work/github.porthole" --key "$work/publisher.key" --publisher porthole > /dev/null
-porthole module publish "$work/github.porthole" > /dev/null
-for who in ada ben; do
-  porthole reviewer add "$who" --key "$work/$who.key.pub" > /dev/null
-  porthole module approve "$work/github.porthole" --key "$work/$who.key" --reviewer "$who" --reason load > /dev/null
-done
+vouch github
 porthole tenant create acme > /dev/null
 porthole instance create acme/github --module github --set login=acme > /dev/null
 porthole credential set acme/github --slot api --method pat --file "$work/token" > /dev/null

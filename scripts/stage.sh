@@ -23,6 +23,10 @@ refused() {
 # Shows a command, but only the first or last lines of what it prints.
 show_first() { local n=$1; shift; printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out"; head -n "$n" "$work/out"; echo '  …'; }
 show_last() { local n=$1; shift; printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out"; echo '  …'; tail -n "$n" "$work/out"; }
+# Shows a command line with pipes and runs it.
+show_line() { printf '%s$ %s%s\n' "$dim" "$1" "$off"; eval "$1"; }
+# The same for one that must not succeed.
+refused_line() { if show_line "$1"; then echo "this should not have succeeded" >&2; return 1; fi; }
 quietly() { printf '%s$ %s%s\n' "$dim" "$*" "$off"; "$@" > "$work/out" 2>&1 || { cat "$work/out"; return 1; }; tail -n 1 "$work/out"; }
 # Flips one bit in the middle of a file.
 flip() {
@@ -32,15 +36,17 @@ flip() {
   printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
   echo "byte $at of $1: $((byte)) is now $((byte ^ 1))"
 }
-# Asks the fake's own door (bash speaks TCP; a fresh machine may have no curl).
-fake() {
-  local body=${3:-}
-  exec 9<> "/dev/tcp/127.0.0.1/$fake_port"
-  printf '%s /_fake/%s HTTP/1.1\r\nhost: fake\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s' \
-    "$1" "$2" "${#body}" "$body" >&9
+# One request to a door on loopback, and the body of its answer (bash speaks TCP; a fresh machine may have no curl).
+ask() {
+  local port=$1 method=$2 path=$3 body=${4:-}
+  exec 9<> "/dev/tcp/127.0.0.1/$port"
+  printf '%s %s HTTP/1.1\r\nhost: fake\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s' \
+    "$method" "$path" "${#body}" "$body" >&9
   sed '1,/^\r*$/d' <&9
   exec 9>&-
 }
+# Asks the fake's own door.
+fake() { ask "$fake_port" "$1" "/_fake/$2" "${3:-}"; }
 
 up='' fake_pid=''
 finish() {
@@ -69,6 +75,21 @@ start_fake() {
 start_worker() {
   porthole up > "$log" 2>&1 &
   up=$!
+}
+# Publishes and approves a module, without showing it.
+vouch() {
+  local who
+  {
+    porthole module pack --manifest "guests/$1/manifest.toml" --wasm "$guests/porthole_$1.wasm" --out "$work/$1.porthole"
+    for who in publisher ada ben; do porthole module keygen --out "$work/$who.key"; done
+    porthole publisher add porthole --key "$work/publisher.key.pub"
+    porthole module sign "$work/$1.porthole" --key "$work/publisher.key" --publisher porthole
+    porthole module publish "$work/$1.porthole"
+    for who in ada ben; do
+      porthole reviewer add "$who" --key "$work/$who.key.pub"
+      porthole module approve "$work/$1.porthole" --key "$work/$who.key" --reviewer "$who" --reason "$name"
+    done
+  } > "$work/out"
 }
 # Makes the next version of the GitHub module: it wants one operation more, and one argument wider.
 next_version() {

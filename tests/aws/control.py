@@ -2,6 +2,9 @@
 
 import json
 
+import fill_iam
+from keys import find_role
+
 
 def answer(state, request):
     """GET looks, POST sets."""
@@ -43,6 +46,13 @@ def set_compliance(state, value):
     state.compliance.set(value["account"], value["region"], value["rule"], value["results"])
 
 
+def set_external_id(state, value):
+    role = find_role(f"arn:aws:iam::{value['account']}:role/porthole")
+    if role is None:
+        raise ValueError("an account without the role")
+    role.assume_role_policy_document = fill_iam.trust_policy(value["value"])
+
+
 SET = {
     "page-size": set_page,
     # ["iam:ListUsers", "ec2:DescribeVolumes@eu-west-1"]; replaces what was denied before
@@ -55,5 +65,7 @@ SET = {
     "expire": lambda state, value: state.keys.expire(),
     # {"account", "region", "rule", "results": [[type, id, compliance]]}
     "compliance": set_compliance,
+    # {"account", "value"}: what the account's role demands from now on
+    "external-id": set_external_id,
     "reset": lambda state, value: state.reset(),
 }

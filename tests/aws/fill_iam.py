@@ -90,13 +90,17 @@ POLICIES = {
 }
 
 
+def trust_policy(external_id):
+    """The collector's account is trusted, with this external id; without any, if there is none."""
+    condition = {"Condition": {"StringEquals": {"sts:ExternalId": external_id}}} if external_id else {}
+    return document(trust({"AWS": f"arn:aws:iam::{PLATFORM}:root"}, **condition))
+
+
 def integration(account, external_id):
     """The role that the collector takes, one without external id, and what both may do."""
     iam = account.client("iam")
-    platform = {"AWS": f"arn:aws:iam::{PLATFORM}:root"}
-    conditions = {"porthole": {"Condition": {"StringEquals": {"sts:ExternalId": external_id}}}, "porthole-open": {}}
-    for name, more in conditions.items():
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust(platform, **more)), MaxSessionDuration=7200)
+    for name, wanted in {"porthole": external_id, "porthole-open": None}.items():
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust_policy(wanted), MaxSessionDuration=7200)
         iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/SecurityAudit")
         iam.put_role_policy(RoleName=name, PolicyName="additional", PolicyDocument=ADDITIONAL)
 

@@ -93,6 +93,17 @@ class Roles(Bed):
         refused(self, "AccessDenied", assume, role=f"arn:aws:iam::{MAIN}:role/nobody")
         refused(self, "AccessDenied", assume, role=f"arn:aws:iam::{MAIN}:role/direct")
 
+    def test_an_external_id_can_be_another_one(self):
+        former = TOLD["external_ids"][OTHER]
+        control("external-id", {"account": OTHER, "value": "another"})
+        try:
+            refused(self, "AccessDenied", assume, OTHER, ExternalId=former)
+            refused(self, "AccessDenied", assume, OTHER)
+            self.assertTrue(assume(OTHER, ExternalId="another"))
+        finally:
+            control("external-id", {"account": OTHER, "value": former})
+        self.assertTrue(assume(OTHER, ExternalId=former))
+
     def test_an_account_sees_its_own(self):
         names = {}
         for account in (MAIN, OTHER):
