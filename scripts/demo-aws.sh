@@ -61,6 +61,6 @@ sessions, violations = (json.loads((pathlib.Path(sys.argv[1]) / name).read_text(
 sessions = [s for s in sessions if ":assumed-role/porthole/" in s["arn"]]
 actions = {action for s in sessions for p in s["policies"] for t in p["Statement"] for action in t["Action"]}
 print(f"sessions of the role: {len(sessions)}, all with the external id: {all(s['external_id'] for s in sessions)}")
-print(f"actions that their session policies allow: {len(actions)}, those of the granted operations")
+print(f"actions that their session policies allow: {len(actions)}, those of the steps that are on")
 print(f"requests that could have changed something, or that nobody may make: {len(violations)}")
 PY

@@ -117,6 +117,8 @@ struct Ruled {
     compiled: CompiledOperation,
     /// The steps that declare that they use it: a handful at most.
     steps: Vec<StepId>,
+    /// One of these is on.
+    on: bool,
     granted: bool,
     under_ceiling: bool,
 }
@@ -163,9 +165,11 @@ impl Policy {
             let compiled = CompiledOperation::new(declared, &config)
                 .map_err(|source| PolicyError { operation: id.clone(), source })?;
             let uses = manifest.steps.iter().filter(|step| step.uses.contains(id));
+            let steps: Vec<_> = uses.map(|step| step.id.clone()).collect();
             let ruled = Ruled {
                 compiled,
-                steps: uses.map(|step| step.id.clone()).collect(),
+                on: steps.iter().any(|step| !grant.steps_off.contains(step)),
+                steps,
                 granted: grant.operations.contains(id),
                 under_ceiling: !ceiling.deny.contains(id),
             };
@@ -181,10 +185,10 @@ impl Policy {
     }
 
     /// What the provider's access management has to allow for all that the three owners leave: the permissions of the
-    /// operations that some step may use. A session that is narrowed to these can do what the policy allows and no more.
+    /// operations that some step which is on may use. A session that is narrowed to these can do what the policy allows and no more.
     #[must_use]
     pub fn actions(&self) -> BTreeSet<&str> {
-        let left = self.operations.values().filter(|r| r.granted && r.under_ceiling && !r.steps.is_empty());
+        let left = self.operations.values().filter(|r| r.granted && r.under_ceiling && r.on);
         left.filter_map(|ruled| ruled.compiled.declared.action.as_deref()).collect()
     }
 

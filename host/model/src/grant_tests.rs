@@ -13,9 +13,10 @@ fn manifest() -> Manifest {
                 "path": { "org": { "rule": "^[a-z]+$" } },
                 "query": { "note": { "rule": "text<=64" }, "page": { "rule": "int<=99" } },
             },
-            { "id": "list-teams", "request": "GET https://api.example.com/teams" },
+            { "id": "list-teams", "request": "GET https://api.example.com/teams", "action": "acme:ListTeams" },
             {
                 "id": "list-all",
+                "action": "acme:ListAll",
                 "request": "GET https://api.example.com/all",
                 "query": { "visibility": { "rule": "=all" } },
             },
@@ -200,4 +201,15 @@ fn a_policy_says_which_operation_does_not_fit() {
     let name = Name::new("acme-prod").unwrap();
     let error = Policy::new(name, &manifest, Config::default(), Grant::default(), Ceiling::default()).unwrap_err();
     assert_eq!(error.to_string(), "operation `list-users`");
+}
+
+#[test]
+fn permissions_are_those_of_what_all_three_owners_leave() {
+    let actions = |change: fn(&mut Grant, &mut Ceiling)| -> Vec<String> {
+        policy(change).actions().into_iter().map(str::to_owned).collect()
+    };
+    assert_eq!(actions(|_, _| {}), ["acme:ListAll", "acme:ListTeams"]);
+    assert_eq!(actions(|grant, _| grant.operations.retain(|o| o.as_str() != "list-all")), ["acme:ListTeams"]);
+    assert_eq!(actions(|_, ceiling| ceiling.deny.extend(["list-teams".parse().unwrap()])), ["acme:ListAll"]);
+    assert_eq!(actions(|grant, _| grant.steps_off.extend(["teams".parse().unwrap()])), ["acme:ListAll"]);
 }

@@ -220,14 +220,14 @@ fn summary(plan: &Plan, collected: &Collected) -> RunFinish {
     RunFinish { counts, ..RunFinish::new(outcome, fault, message) }
 }
 
-/// Whose failure an incomplete run is: a missing permission or grant is the tenant's to give, a crash the module's, the
-/// rest the provider's.
+/// Whose failure an incomplete run is: a missing permission or grant is the tenant's to give, and a role that anybody could
+/// have us assume the tenant's to close; a crash is the module's, the rest the provider's.
 fn fault(collected: &Collected) -> Fault {
     let incomplete = || collected.slices.iter().filter(|s| !s.verdict.complete);
     let says = |words: &[&str]| {
         incomplete().any(|s| s.verdict.reason.as_deref().is_some_and(|r| words.iter().any(|w| r.contains(w))))
     };
-    if incomplete().any(|s| s.verdict.missing_permission.is_some()) || says(&["denied ("]) {
+    if incomplete().any(|s| s.verdict.missing_permission.is_some()) || says(&["denied (", "(confused deputy)"]) {
         Fault::Tenant
     } else if says(&["the guest failed", "were bad", "not followed"]) {
         Fault::Guest

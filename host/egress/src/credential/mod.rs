@@ -102,8 +102,8 @@ struct BoundSlot {
     open: OnceCell<OpenSecret>,
     token: TokenCache,
     rotated: Rotation,
-    /// The role was found to demand the external id.
-    demands_id: OnceCell<()>,
+    /// Whether the role demands the external id: found out once a run, and what is refused stays so.
+    demands_id: OnceCell<Result<(), CredentialFault>>,
     /// The temporary credentials of each session; one more for what needs no permission.
     sessions: Vec<TokenCache>,
 }
@@ -180,7 +180,13 @@ impl Credentials {
             }
             CredentialKind::Sigv4Role { token_url, region } => {
                 let role = Role { exchange, token_url, region, platform: inner.means.platform.as_ref() };
-                state.demands_id.get_or_try_init(|| role.check_external_id()).await?;
+                let found_out = || async {
+                    match role.check_external_id().await {
+                        Err(fault @ CredentialFault::OpenRole { .. }) => Ok(Err(fault)),
+                        other => other.map(Ok),
+                    }
+                };
+                state.demands_id.get_or_try_init(found_out).await?.clone()?;
                 let scope = scope(request)?;
                 let (cache, policy) = inner.session(state, slot, scope)?;
                 let token = cache.get(clock, || role.fetch(policy)).await?;

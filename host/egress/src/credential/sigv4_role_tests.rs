@@ -82,7 +82,9 @@ async fn a_role_that_anybody_may_have_us_assume_is_refused() {
     let fault = world.credentials.authorize(&world.slot, &request(None), &endpoint).await.unwrap_err();
     assert!(matches!(&fault, CredentialFault::OpenRole { .. }), "{fault}");
     assert!(fault.to_string().contains("confused deputy") && !fault.is_retryable());
-    assert_eq!(endpoint.count(), 1);
+    let again = world.credentials.authorize(&world.slot, &request(Some("iam:ListUsers")), &endpoint).await.unwrap_err();
+    assert!(matches!(again, CredentialFault::OpenRole { .. }));
+    assert_eq!(endpoint.count(), 1, "it was tried once");
 }
 
 #[tokio::test]
