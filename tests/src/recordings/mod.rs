@@ -88,6 +88,24 @@ fn root() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings"), PathBuf::from)
 }
 
+/// A folder that a script of this repository fills: the one that the variable names, else that of this name in the cache.
+pub(crate) fn installed(variable: &str, name: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from).or_else(|| {
+        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
+        Some(cache.join("porthole").join(name))
+    })
+}
+
+/// Says that a test skips what isn't installed.
+///
+/// # Panics
+/// When `CI` is set: there, a test that quietly skips would be a test that nobody has.
+pub(crate) fn not_installed(why: &str) {
+    assert!(env::var_os("CI").is_none(), "{why}");
+    skipped(why);
+}
+
 /// Says that a test skips something. Straight to standard error: the test harness hides what goes through the macros.
 pub fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
