@@ -254,7 +254,7 @@ fn literal_segments(row: &str, request: &str) -> Option<Vec<bool>> {
         .collect()
 }
 
-fn of_service(service: &str) -> impl Iterator<Item = &'static Row> {
+pub(super) fn of_service(service: &str) -> impl Iterator<Item = &'static Row> {
     TABLE.services.get(service).into_iter().flatten().filter_map(|at| TABLE.rows.get(*at))
 }
 

@@ -96,8 +96,7 @@ fn only_root(template: &Template, operation: &Operation) -> Result<(), String> {
 
 fn rest(operation: &Operation, sign: &Sign, template: &Template) -> Result<&'static Row, String> {
     let endpoint = endpoint(template);
-    let endpoints: BTreeSet<_> =
-        actions::rows().iter().filter(|row| row.service == sign.service).map(|row| row.endpoint).collect();
+    let endpoints: BTreeSet<_> = actions::of_service(&sign.service).map(|row| row.endpoint).collect();
     if endpoint.is_none() && endpoints.len() > 1 {
         return Err("its service has several endpoints, and its host doesn't begin with the name of one".to_owned());
     }
