@@ -63,7 +63,7 @@ impl ScrubRules {
     pub fn apply(&self, operation: &OperationId, body: Vec<u8>) -> (Vec<u8>, u32) {
         if xml::is_xml(&body) {
             let paths: Vec<&Path> = self.paths.get(operation).into_iter().flatten().collect();
-            let blanked = xml::find(&body, &paths);
+            let blanked = xml::find(&body, &self.names, &paths);
             return replace(body, blanked, SCRUBBED_TEXT);
         }
         let mut blanked = self.names.values(&body);

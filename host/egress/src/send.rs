@@ -253,7 +253,6 @@ impl Call<'_> {
             return if status == 304 { self.not_modified(condition, &headers).await } else { Attempt::Renewed };
         }
         let verdict = judge(self.rules, status, &headers, &signs, &body);
-        let refused = |status, headers: &HeaderMap, body: &[u8]| status == 401 || error_code::is_expired(headers, body);
         match verdict {
             Verdict::RateLimited => account.refused(&signs, sent_at, now()),
             Verdict::Retry(_) => {}
@@ -270,7 +269,12 @@ impl Call<'_> {
                 Attempt::Again(Failure::new(FaultCode::Status, Some(status), message), signs.retry_after)
             }
             Verdict::Fault { code, message, permission } => match &self.request.auth {
-                Some(slot) if refused(status, &headers, &body) && self.renew(slot, secrets).await => Attempt::Renewed,
+                Some(slot)
+                    if (status == 401 || error_code::is_expired(&headers, &body))
+                        && self.renew(slot, secrets).await =>
+                {
+                    Attempt::Renewed
+                }
                 _ => Attempt::Failed(Failure { code, status: Some(status), message, permission }),
             },
         }

@@ -57,8 +57,7 @@ pub fn judge(rules: &ReplyRules, status: u16, headers: &HeaderMap, signs: &RateS
         return Verdict::RateLimited;
     }
     let code = if status < 400 { None } else { error_code(headers, start(body)) };
-    let means_none = |none: &&EmptyOn| none.status == status && (none.code.is_none() || none.code == code);
-    if rules.empty_on.iter().any(|none| means_none(&none)) {
+    if rules.empty_on.iter().any(|none| none.status == status && (none.code.is_none() || none.code == code)) {
         return Verdict::Empty;
     }
     match code.as_deref().map(ErrorCode::of) {

@@ -14,6 +14,7 @@ use super::transport::TokenReply;
 use crate::error_code::ErrorCode;
 use crate::secret::{PlatformKey, cut};
 use porthole_model::id::Slot;
+use porthole_model::operation::{Part, region};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -127,9 +128,10 @@ impl Role<'_> {
     }
 
     fn region(&self, exchange: &Exchange<'_>) -> Option<String> {
-        match self.region.strip_prefix("{config.").and_then(|r| r.strip_suffix('}')) {
-            Some(field) => exchange.config.values.get(field).cloned(),
-            None => Some(self.region.to_owned()),
+        match region(self.region).ok()? {
+            Part::Text(text) => Some(text),
+            Part::Config(field) => exchange.config.values.get(&field).cloned(),
+            Part::Argument(_) => None,
         }
     }
 

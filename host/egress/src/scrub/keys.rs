@@ -10,6 +10,7 @@
 
 use super::walk::{past_space, past_string};
 use crate::windows::{BlockHash, Windows};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// A name and why it is here.
@@ -69,6 +70,8 @@ pub(super) struct Names {
     quoted: Vec<Vec<u8>>,
     longest: usize,
     windows: Windows<AnyCase>,
+    /// In lower case, their words not joined: what the name of an element is compared with.
+    plain: HashSet<String>,
 }
 
 /// Letters count in either case.
@@ -92,7 +95,13 @@ impl Names {
         quoted.dedup();
         let longest = quoted.iter().map(Vec::len).max().unwrap_or_default();
         let windows = Windows::new(quoted.iter().map(Vec::as_slice));
-        Self { quoted, longest, windows }
+        let plain = KEYS.iter().map(|key| plain(key.name)).collect();
+        Self { quoted, longest, windows, plain }
+    }
+
+    /// Is this one of the names, in any of its spellings?
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.plain.contains(&plain(name))
     }
 
     /// The strings, not empty, that stand under one of the names.
@@ -138,6 +147,10 @@ impl Names {
         let name = here.get(..length)?.to_ascii_lowercase();
         self.quoted.binary_search(&name).is_ok().then_some(length)
     }
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

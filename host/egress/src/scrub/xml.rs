@@ -1,7 +1,7 @@
 //! The same for XML: the text of elements. Names count as they do in JSON; a rule's path is the names of the elements from
 //! the root, with `*` for any of them.
 
-use super::keys::KEYS;
+use super::keys::Names;
 use super::{Path, Segment};
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
@@ -14,7 +14,7 @@ pub(super) fn is_xml(body: &[u8]) -> bool {
 
 /// Where something stands that is to be blanked: what is inside elements that a path names, and texts in elements of the
 /// known names. Reading ends where the body is no XML; the answer is what was found until then.
-pub(super) fn find(body: &[u8], paths: &[&Path]) -> Vec<Range<usize>> {
+pub(super) fn find(body: &[u8], known: &Names, paths: &[&Path]) -> Vec<Range<usize>> {
     let (mut names, mut found) = (Vec::new(), Vec::new());
     let Ok(text) = std::str::from_utf8(body) else { return found };
     let mut reader = Reader::from_str(text);
@@ -40,7 +40,7 @@ pub(super) fn find(body: &[u8], paths: &[&Path]) -> Vec<Range<usize>> {
                 let (Some((start, holds_elements)), Some(name)) = (open.last().copied(), names.last()) else {
                     return found;
                 };
-                let is_named = !holds_elements && is_secret(name);
+                let is_named = !holds_elements && known.has(name);
                 if before > start && (is_named || paths.iter().any(|path| leads_to(path, &names))) {
                     found.push(start..before);
                 }
@@ -55,12 +55,6 @@ pub(super) fn find(body: &[u8], paths: &[&Path]) -> Vec<Range<usize>> {
 
 fn position(reader: &Reader<&[u8]>) -> usize {
     usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
-}
-
-fn is_secret(name: &str) -> bool {
-    let plain = |text: &str| text.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase();
-    let name = plain(name);
-    KEYS.iter().any(|key| plain(key.name) == name)
 }
 
 fn leads_to(path: &Path, names: &[String]) -> bool {
